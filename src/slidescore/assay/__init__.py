@@ -1,0 +1,30 @@
+"""The assay: every policy that can change a number, read from one YAML file."""
+
+from slidescore.assay.load import (
+    DEFAULT_ASSAY,
+    LoadedAssay,
+    assay_digest,
+    changed_left_keys,
+    left_digest,
+    list_assays,
+    load_assay,
+    parse_assay,
+)
+from slidescore.assay.model import LEFT_OF_WALL, Assay, Compartment, Cutoff, Operator, Scale
+
+__all__ = [
+    "DEFAULT_ASSAY",
+    "LEFT_OF_WALL",
+    "Assay",
+    "Compartment",
+    "Cutoff",
+    "LoadedAssay",
+    "Operator",
+    "Scale",
+    "assay_digest",
+    "changed_left_keys",
+    "left_digest",
+    "list_assays",
+    "load_assay",
+    "parse_assay",
+]

@@ -1,0 +1,275 @@
+"""The parts of an assay as frozen, strict models.
+
+Everything that can change a number is a field here and a line in `configs/*.yaml`; nothing has a default. What changes
+only the time a run takes (workers, device) is an option of the command line instead. Blocks left of the wall
+(`reading, tissue, tiles, stains, cells`) decide the measurements; the rest decides what is made of them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Compartment = Literal["nucleus", "cytoplasm", "membrane", "cell"]
+Scale = Literal["h_score", "percent_positive"]
+Operator = Literal[">=", ">"]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Text = Annotated[str, Field(min_length=1)]
+Vector = tuple[NonNegative, NonNegative, NonNegative]
+
+SCALE_RANGE: dict[str, tuple[float, float]] = {"h_score": (0.0, 300.0), "percent_positive": (0.0, 100.0)}
+"""Attainable range of each score scale."""
+
+
+class Block(BaseModel):
+    """A block of an assay: unknown keys and loose types are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Reading(Block):
+    """How pixels are read: resolution in um/px and what is refused."""
+
+    mpp: Positive
+    snap_fraction: Annotated[float, Field(ge=0, le=0.2)]
+    decode: Literal["exact", "half"]
+    min_mpp: Positive
+    max_mpp: Positive
+    max_axis_difference: Fraction
+
+
+class Annotations(Block):
+    """Which QuPath classes mean what; a trailing `*` is part of QuPath's own class names."""
+
+    include: tuple[Text, ...]
+    exclude: tuple[Text, ...]
+    control: tuple[Text, ...]
+    tumor: tuple[Text, ...]
+    other: tuple[Text, ...]
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> Self:
+        seen: dict[str, str] = {}
+        for role, names in self:
+            for name in names:
+                if name in seen:
+                    raise ValueError(f"class '{name}' is both {seen[name]} and {role}")
+                seen[name] = role
+        return self
+
+
+class Tissue(Block):
+    """How tissue is told from glass, at `mpp` um/px."""
+
+    mpp: Positive
+    min_optical_density: Positive
+    min_texture_od: NonNegative
+    smooth_um: Positive
+    close_um: NonNegative
+    min_area_um2: NonNegative
+    max_hole_um2: NonNegative
+    pen_min_chroma_od: Positive
+    annotations: Annotations
+
+
+class Tiles(Block):
+    """How tissue is cut into tiles: core in analysis pixels, halo and seam in um."""
+
+    core_px: Annotated[int, Field(ge=128, le=8192)]
+    halo_um: Positive
+    seam_um: Positive
+    duplicate_um: Positive
+
+
+class Estimate(Block):
+    """Limits inside which a per-slide stain estimate is believed."""
+
+    min_od: Positive
+    max_turn_degrees: Positive
+    max_residual_od: Positive
+    min_stained_pixels: Annotated[int, Field(ge=100)]
+
+
+class Stains(Block):
+    """White reference and stain vectors (unit optical-density vectors in R, G, B order)."""
+
+    white: Literal["glass", "255"]
+    min_glass_pixels: Annotated[int, Field(ge=1)]
+    min_glass_intensity: Annotated[float, Field(ge=0, le=255)]
+    vectors: Literal["fixed", "estimated"]
+    hematoxylin: Vector
+    dab: Vector
+    hematoxylin_positive_od: Positive
+    estimate: Estimate
+    source: Text
+
+
+class Channel(Block):
+    """Hematoxylin plus a share of DAB, and what a nucleus must look like in it.
+
+    `min_open` is the share of a nucleus's surroundings that is paler, `min_solidity` its area over that of its hull,
+    `max_elongation` its long over its short axis.
+    """
+
+    dab_weight: Annotated[float, Field(ge=-1, le=1)]
+    max_dab_contrast_od: NonNegative
+    min_open: Fraction
+    min_solidity: Fraction
+    max_elongation: Annotated[float, Field(ge=1)]
+
+
+class Classical(Block):
+    """Parameters of the classical segmenter; lengths in um, contrasts in optical density."""
+
+    dab_leak: NonNegative
+    leak_from_dab_od: Positive
+    smooth_um: Positive
+    seed_scales_um: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    min_seed_od: Positive
+    min_seed_distance_um: Positive
+    min_contrast_od: Positive
+    min_hematoxylin_od: float
+    min_hematoxylin_contrast_od: float
+    noise_od: Positive
+    min_strength: NonNegative
+    channels: Annotated[tuple[Channel, ...], Field(min_length=1)]
+    max_overlap: Fraction
+    edge_fraction: Fraction
+    max_radius_um: Positive
+    min_area_um2: Positive
+    max_area_um2: Positive
+
+
+class Cells(Block):
+    """How cells are found and cut into compartments."""
+
+    segmenter: Literal["classical"]
+    classical: Classical
+    expansion_um: Positive
+    guard_um: NonNegative
+    min_fall_od: Positive
+    keep_fraction: Fraction
+    membrane_um: Positive
+    min_compartment_px: Annotated[int, Field(ge=1)]
+    membrane_percentile: Annotated[float, Field(ge=0, le=100)]
+
+
+class Tumor(Block):
+    """Which cells are tumor cells."""
+
+    rule: Literal["all", "probability"]
+    min_probability: Fraction
+
+
+class Thresholds(Block):
+    """DAB optical densities at which 1+, 2+ and 3+ begin; a value on a threshold belongs to the upper bin."""
+
+    thresholds: tuple[Positive, Positive, Positive]
+    source: Text
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        low, middle, high = self.thresholds
+        if not low < middle < high:
+            raise ValueError(f"thresholds must rise strictly, got {low}, {middle}, {high}")
+        return self
+
+
+class Bins(Block):
+    """Thresholds of each compartment."""
+
+    nucleus: Thresholds
+    cytoplasm: Thresholds
+    membrane: Thresholds
+    cell: Thresholds
+
+    def of(self, compartment: Compartment) -> tuple[float, float, float]:
+        """Return the three thresholds (DAB OD) of one compartment."""
+        thresholds: Thresholds = getattr(self, compartment)
+        return thresholds.thresholds
+
+
+class Score(Block):
+    """The score that the call is made on."""
+
+    scheme: Scale
+    compartment: Compartment
+
+
+class Cutoff(Block):
+    """A cut-off is only meaningful on its own scale and compartment."""
+
+    scale: Scale
+    compartment: Compartment
+    operator: Operator
+    value: NonNegative
+    status: Literal["validated", "provisional"]
+    source: Text
+
+    @property
+    def text(self) -> str:
+        """The rule in words, for example `h_score cytoplasm >= 150`."""
+        return f"{self.scale} {self.compartment} {self.operator} {self.value:g}"
+
+    @model_validator(mode="after")
+    def _on_scale(self) -> Self:
+        low, high = SCALE_RANGE[self.scale]
+        if not low <= self.value <= high:
+            raise ValueError(f"value {self.value:g} is outside the {self.scale} scale ({low:g} to {high:g})")
+        return self
+
+
+class CallBlock(Block):
+    """How a score becomes HIGH or LOW."""
+
+    cutoff: Cutoff
+
+
+class Qc(Block):
+    """Limits on a slide: beyond `max_` or below `min_` it has no score; `warn_` only flags it."""
+
+    min_tumor_cells: Annotated[int, Field(ge=1)]
+    min_tissue_mm2: NonNegative
+    max_excluded_fraction: Fraction
+    max_failed_fraction: Fraction
+    max_missing_fraction: Fraction
+    warn_counterstain_od: NonNegative
+    warn_stroma_dab_od: NonNegative
+
+
+LEFT_OF_WALL = ("reading", "tissue", "tiles", "stains", "cells")
+"""Blocks that decide measurements; a change in them needs a new `score`, never only a `rescore`."""
+
+
+class Assay(Block):
+    """One assay: a marker, how it is measured, and what is made of the measurements."""
+
+    schema_version: Literal[1]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    title: Text
+    marker: Text
+    notes: Text
+    reading: Reading
+    tissue: Tissue
+    tiles: Tiles
+    stains: Stains
+    cells: Cells
+    tumor: Tumor
+    bins: Bins
+    score: Score
+    call: CallBlock
+    qc: Qc
+
+    @model_validator(mode="after")
+    def _cutoff_fits_score(self) -> Self:
+        cutoff = self.call.cutoff
+        if cutoff.scale != self.score.scheme:
+            raise ValueError(f"call.cutoff.scale is '{cutoff.scale}' but score.scheme is '{self.score.scheme}'")
+        if cutoff.compartment != self.score.compartment:
+            raise ValueError(
+                f"call.cutoff.compartment is '{cutoff.compartment}' but score.compartment is '{self.score.compartment}'"
+            )
+        return self

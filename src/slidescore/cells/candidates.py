@@ -1,0 +1,276 @@
+"""Candidate nuclei: from a basin to an outline, and from many candidates to the ones that stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from slidescore.assay.model import Channel, Classical
+
+Plane = NDArray[np.float32]
+Labels = NDArray[np.int32]
+
+N_LEVELS = 24
+"""Levels between a basin's floor and its top at which the steepest contour is looked for."""
+FLOOR_QUANTILE = 0.05
+TOP_QUANTILE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Nuclei that one channel shows, with how strongly it shows them.
+
+    Attributes
+    ----------
+    labels
+        int32, (H, W), 1..n.
+    strength
+        float32, (n,), contrast in OD times how compact the outline is.
+    """
+
+    labels: Labels
+    strength: NDArray[np.float32]
+
+
+def cut_at_steepest(smooth: Plane, gradient: Plane, basins: Labels, seeds: Labels, *, edge_fraction: float) -> Labels:
+    """Shrink every basin to the level set with the steepest edge.
+
+    Parameters
+    ----------
+    smooth, gradient
+        float32, (H, W), the channel and its gradient magnitude.
+    basins, seeds
+        int32, (H, W), the same labels.
+    edge_fraction
+        Where no level is clearly steepest, the edge lies at this fraction between floor and top.
+
+    Returns
+    -------
+    int32, (H, W), basins cut to nuclei, holes filled, only the part that holds the seed.
+    """
+    n = int(basins.max())
+    if n == 0:
+        return basins
+    order, starts = group_pixels(basins.ravel(), n)
+    level = _steepest_levels(smooth.ravel(), gradient.ravel(), order, starts, edge_fraction)
+    inside = (basins > 0) & (smooth >= level[basins])
+    return _part_with_seed(np.where(inside, basins, 0).astype(np.int32), seeds, n)
+
+
+def group_pixels(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """List the pixels of each label: pixel indices ordered by label, and where each label starts (n + 2 entries)."""
+    starts, order = _group(labels, n)
+    return order, starts
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _group(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    starts = np.zeros(n + 2, dtype=np.int64)
+    for label in labels:
+        if label > 0:
+            starts[label + 1] += 1
+    for k in range(1, n + 2):
+        starts[k] += starts[k - 1]
+    order = np.empty(starts[n + 1], dtype=np.int64)
+    fill = starts.copy()
+    for i in range(labels.size):
+        label = labels[i]
+        if label > 0:
+            order[fill[label]] = i
+            fill[label] += 1
+    return starts, order
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _steepest_levels(
+    smooth: NDArray[np.float32],
+    gradient: NDArray[np.float32],
+    order: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    edge_fraction: float,
+) -> NDArray[np.float32]:
+    n = starts.size - 2
+    level = np.zeros(n + 1, dtype=np.float32)
+    for k in range(1, n + 1):
+        pixels = order[starts[k] : starts[k + 1]]
+        if pixels.size == 0:
+            continue
+        values = np.sort(smooth[pixels])
+        floor = values[int(FLOOR_QUANTILE * (values.size - 1))]
+        top = values[int(TOP_QUANTILE * (values.size - 1))]
+        if top <= floor:
+            level[k] = top
+            continue
+        total = np.zeros(N_LEVELS)
+        count = np.zeros(N_LEVELS)
+        for i in pixels:
+            b = int((smooth[i] - floor) / (top - floor) * N_LEVELS)
+            if 0 <= b < N_LEVELS:
+                total[b] += gradient[i]
+                count[b] += 1.0
+        best, best_value = edge_fraction, -1.0
+        for b in range(1, N_LEVELS - 1):
+            at = (b + 0.5) / N_LEVELS
+            # Mean gradient over three neighbouring levels, pulled gently towards the expected edge.
+            c = count[b - 1] + count[b] + count[b + 1]
+            if c < 3:
+                continue
+            mean = (total[b - 1] + total[b] + total[b + 1]) / c
+            value = mean * (1.0 - (at - edge_fraction) ** 2)
+            if value > best_value:
+                best, best_value = at, value
+        level[k] = floor + best * (top - floor)
+    return level
+
+
+def _part_with_seed(labels: Labels, seeds: Labels, n: int) -> Labels:
+    """Keep, of each label, the connected part that holds its seed, with its holes filled."""
+    out = np.zeros_like(labels)
+    boxes = bounding_boxes(labels, n)
+    for k in range(1, n + 1):
+        y0, x0, y1, x1 = boxes[k]
+        if y1 <= y0:
+            continue
+        window = np.s_[y0:y1, x0:x1]
+        mask = (labels[window] == k).astype(np.uint8)
+        held = np.flatnonzero((seeds[window] == k) & (mask > 0))
+        if held.size == 0:
+            continue
+        _, parts = cv2.connectedComponents(mask, connectivity=4)
+        part = (parts == parts.ravel()[held[0]]).astype(np.uint8)
+        contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        filled = cv2.drawContours(np.zeros_like(part), contours, -1, 1, thickness=cv2.FILLED)
+        # A filled hole may hold another nucleus; it keeps its pixels.
+        out[window][(filled > 0) & ((labels[window] == k) | (labels[window] == 0))] = k
+    return out
+
+
+def bounding_boxes(labels: Labels, n: int) -> NDArray[np.int64]:
+    """Return the half-open box (y0, x0, y1, x1) of each label; int64, (n + 1, 4); empty labels have y1 <= y0."""
+    return _boxes(labels, n)  # type: ignore[no-any-return]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _boxes(labels: NDArray[np.int32], n: int) -> NDArray[np.int64]:
+    boxes = np.zeros((n + 1, 4), dtype=np.int64)
+    boxes[:, 0] = labels.shape[0]
+    boxes[:, 1] = labels.shape[1]
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            k = labels[y, x]
+            if k > 0:
+                boxes[k, 0] = min(boxes[k, 0], y)
+                boxes[k, 1] = min(boxes[k, 1], x)
+                boxes[k, 2] = max(boxes[k, 2], y + 1)
+                boxes[k, 3] = max(boxes[k, 3], x + 1)
+    return boxes
+
+
+def measure_candidates(
+    labels: Labels, smooth: Plane, hematoxylin: Plane, dab: Plane, mpp: float, p: Classical, shape: Channel
+) -> Candidates:
+    """Drop what is no nucleus by area, outline or contrast, and say how strong the rest is.
+
+    Contrast is the mean inside minus the mean of a ring 2 um wide around, other nuclei left out.
+    """
+    n = int(labels.max())
+    boxes = bounding_boxes(labels, n)
+    pad = max(2, round(2.0 / mpp))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pad + 1, 2 * pad + 1))
+    height, width = labels.shape
+    out = np.zeros_like(labels)
+    strengths: list[float] = []
+    for k in range(1, n + 1):
+        y0, x0, y1, x1 = boxes[k]
+        if y1 <= y0:
+            continue
+        window = np.s_[max(0, y0 - pad) : min(height, y1 + pad), max(0, x0 - pad) : min(width, x1 + pad)]
+        mask = (labels[window] == k).astype(np.uint8)
+        area_um2 = float(mask.sum()) * mpp**2
+        if not p.min_area_um2 <= area_um2 <= p.max_area_um2:
+            continue
+        solidity = _solidity(mask)
+        if solidity < shape.min_solidity or elongation(mask) > shape.max_elongation:
+            continue
+        ring = (cv2.dilate(mask, disc) > 0) & (labels[window] == 0)
+        inside = mask > 0
+        if not ring.any():
+            # Walled in by other nuclei: nothing to compare with, so the pixels of the window must do.
+            ring = ~inside
+        around = smooth[window][ring]
+        contrast = float(smooth[window][inside].mean() - around.mean())
+        everything = smooth[window][(cv2.dilate(mask, disc) > 0) & ~inside]
+        open_fraction = float((everything < smooth[window][inside].mean() - 0.5 * contrast).mean())
+        strength = contrast / (float(around.std()) + p.noise_od) * solidity
+        blue = float(hematoxylin[window][inside].mean() - hematoxylin[window][ring].mean())
+        if float(hematoxylin[window][inside].mean()) < p.min_hematoxylin_od:
+            continue
+        if float(dab[window][inside].mean() - dab[window][ring].mean()) > shape.max_dab_contrast_od:
+            continue
+        if open_fraction < shape.min_open or contrast < p.min_contrast_od or strength < p.min_strength or blue < p.min_hematoxylin_contrast_od:
+            continue
+        strengths.append(blue * solidity)
+        out[window][inside] = len(strengths)
+    return Candidates(out, np.asarray(strengths, dtype=np.float32))
+
+
+def elongation(mask: NDArray[np.uint8]) -> float:
+    """Return the ratio of the long to the short axis of the ellipse with the same second moments as the mask."""
+    m = cv2.moments(mask, binaryImage=True)
+    # A pixel is a square, not a point: its own second moment is 1/12.
+    xx, yy, xy = m["mu20"] / m["m00"] + 1 / 12, m["mu02"] / m["m00"] + 1 / 12, m["mu11"] / m["m00"]
+    spread = np.hypot(xx - yy, 2 * xy)
+    return float(np.sqrt((xx + yy + spread) / max(xx + yy - spread, 1e-6)))
+
+
+def _solidity(mask: NDArray[np.uint8]) -> float:
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    # Pixel centres make the hull of a small nucleus too small; padding both areas by the rim keeps the ratio fair.
+    hull = cv2.convexHull(np.concatenate(contours))
+    filled = cv2.fillConvexPoly(np.zeros_like(mask), hull, 1)
+    return float(mask.sum()) / float(max(filled.sum(), 1))
+
+
+def keep_strongest(found: list[Candidates], *, max_overlap: float, min_area_px: float) -> Labels:
+    """Join the candidates of several channels: a candidate stands unless a stronger one covers too much of it.
+
+    Parameters
+    ----------
+    found
+        One set of candidates a channel, on the same pixels.
+    max_overlap
+        A candidate falls when stronger ones cover more than this share of it, or when it covers more than this share
+        of a stronger one; what is left of a lesser overlap goes to the stronger.
+    min_area_px
+        A candidate falls when less than this is left of it.
+    """
+    first = found[0]
+    out = np.zeros_like(first.labels)
+    entries = sorted(
+        ((float(s), c, k + 1) for c, candidates in enumerate(found) for k, s in enumerate(candidates.strength)),
+        key=lambda entry: (-entry[0], entry[1], entry[2]),
+    )
+    boxes = [bounding_boxes(candidates.labels, len(candidates.strength)) for candidates in found]
+    areas = [0]
+    for _, c, k in entries:
+        y0, x0, y1, x1 = boxes[c][k]
+        window = np.s_[y0:y1, x0:x1]
+        mask = found[c].labels[window] == k
+        area = int(mask.sum())
+        under = out[window][mask]
+        taken = under[under > 0]
+        if taken.size > max_overlap * area:
+            continue
+        if taken.size and any(
+            int((taken == other).sum()) > max_overlap * areas[other] for other in np.unique(taken).tolist()
+        ):
+            continue
+        if area - taken.size < min_area_px:
+            continue
+        areas.append(area - taken.size)
+        out[window][mask & (out[window] == 0)] = len(areas) - 1
+    return out

@@ -1,0 +1,52 @@
+"""What a segmenter is: stain planes in, nucleus labels out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slidescore.stain import StainPlanes
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """Nuclei of one tile, halo included.
+
+    Attributes
+    ----------
+    nuclei
+        int32, (H, W); 0 is background, nucleus k has label k, labels run from 1 to n without gaps.
+    detection_probability
+        float32, (n,), or None where the segmenter knows none.
+    """
+
+    nuclei: NDArray[np.int32]
+    detection_probability: NDArray[np.float32] | None = None
+
+
+class Segmenter(Protocol):
+    """Finds nuclei; must use only pixels within the halo of a nucleus, so that tiles agree at their seams."""
+
+    name: str
+    digest: str
+
+    def segment(
+        self, rgb: NDArray[np.uint8], planes: StainPlanes, usable: NDArray[np.bool_], mpp: float
+    ) -> Segmentation:
+        """Find the nuclei of a tile.
+
+        Parameters
+        ----------
+        rgb
+            uint8, (H, W, 3), RGB, at `mpp` um/px.
+        planes
+            Optical density of each stain, float32, (H, W).
+        usable
+            bool, (H, W); False where there is no tissue or no pixel.
+        mpp
+            Resolution of the arrays in um/px.
+        """
+        ...

@@ -1,0 +1,85 @@
+"""Every failure slidescore can name: value, place and remedy in one line.
+
+A *result* that cannot be scored (too few tumor cells, too much excluded) is not an error: it is NOT_EVALUABLE, see
+`slidescore.scoring.calls`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SlidescoreError(Exception):
+    """Root of every error that slidescore raises on purpose.
+
+    Parameters
+    ----------
+    message
+        What is wrong, with the offending value.
+    where
+        File, key or argument the message is about.
+    remedy
+        What the user can do about it.
+    """
+
+    def __init__(self, message: str, *, where: str = "", remedy: str = "") -> None:
+        self.message = message
+        self.where = where
+        self.remedy = remedy
+        super().__init__(message, where, remedy)
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{text} ({self.remedy})" if self.remedy else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process borders; the default reduce would drop the keyword arguments.
+        return (_rebuild, (type(self), self.message, self.where, self.remedy))
+
+
+def _rebuild(kind: type[SlidescoreError], message: str, where: str, remedy: str) -> SlidescoreError:
+    error = kind.__new__(kind)
+    SlidescoreError.__init__(error, message, where=where, remedy=remedy)
+    return error
+
+
+class SlideOpenError(SlidescoreError, OSError):
+    """A file could not be opened or read as a slide by any reader."""
+
+
+class MissingResolutionError(SlidescoreError, ValueError):
+    """A slide states no resolution, or one that cannot be true."""
+
+
+class AssayError(SlidescoreError, ValueError):
+    """An assay file says something that slidescore cannot follow."""
+
+
+class AnnotationError(SlidescoreError, ValueError):
+    """A GeoJSON annotation file cannot be used."""
+
+
+class UnknownNameError(SlidescoreError, KeyError):
+    """A name is not among the known ones."""
+
+    __str__ = SlidescoreError.__str__
+
+
+class RunFolderError(SlidescoreError, FileExistsError):
+    """A run folder cannot be used for this run."""
+
+
+class RunFolderBusyError(RunFolderError):
+    """Another process is writing to the run folder."""
+
+
+class InputError(SlidescoreError, ValueError):
+    """The inputs of a command do not make sense together."""
+
+
+def nearest_names(name: str, known: Iterable[str]) -> str:
+    """Say which known names are closest to `name`, or list them all when none is close."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names)}"

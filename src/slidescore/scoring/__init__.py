@@ -1,0 +1,24 @@
+"""Scoring: bins, scores and calls from the cell table. No pixels, no files, no clock."""
+
+from slidescore.scoring.bins import BIN_NAMES, BinCounts, bin_values, cell_bins, count_bins
+from slidescore.scoring.calls import Call, CallLabel, Coverage, make_call, meets
+from slidescore.scoring.scores import COMPARTMENTS, Scores, score_cells
+from slidescore.scoring.selection import counted_cells, tumor_cells
+
+__all__ = [
+    "BIN_NAMES",
+    "COMPARTMENTS",
+    "BinCounts",
+    "Call",
+    "CallLabel",
+    "Coverage",
+    "Scores",
+    "bin_values",
+    "cell_bins",
+    "count_bins",
+    "counted_cells",
+    "make_call",
+    "meets",
+    "score_cells",
+    "tumor_cells",
+]

@@ -1,0 +1,94 @@
+"""From a score to a call. NOT_EVALUABLE is a result with a reason; a failure is an exception and never comes here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from slidescore.assay import Assay, Cutoff
+from slidescore.errors import AssayError
+from slidescore.scoring.scores import Scores
+
+
+class CallLabel(StrEnum):
+    """What a slide is called."""
+
+    HIGH = "HIGH"
+    LOW = "LOW"
+    EQUIVOCAL = "EQUIVOCAL"
+    NOT_EVALUABLE = "NOT_EVALUABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of the tissue was scored: areas in um2, fractions of tissue area.
+
+    Attributes
+    ----------
+    tissue_um2, scored_um2
+        Tissue that was to be scored (inside the ROI where there is one), and what of it was.
+    excluded_fraction, failed_fraction, missing_fraction
+        Shares of `tissue_um2` that were excluded, could not be processed, or have no pixels.
+    """
+
+    tissue_um2: float
+    scored_um2: float
+    excluded_fraction: float
+    failed_fraction: float
+    missing_fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call, why (for NOT_EVALUABLE), and whether its cut-off is validated or provisional."""
+
+    label: CallLabel
+    reason: str
+    status: str
+    cutoff: str
+
+
+def make_call(scores: Scores, coverage: Coverage, assay: Assay) -> Call:
+    """Call a slide or region HIGH or LOW against the assay's cut-off, or NOT_EVALUABLE with the reason.
+
+    Raises
+    ------
+    AssayError
+        If the cut-off is on another scale or compartment than the score.
+    """
+    cutoff = assay.call.cutoff
+    if (cutoff.scale, cutoff.compartment) != (assay.score.scheme, assay.score.compartment):
+        raise AssayError(
+            f"cut-off on {cutoff.scale} {cutoff.compartment} cannot judge {assay.score.scheme} "
+            f"{assay.score.compartment}",
+            where="call.cutoff",
+        )
+    reason = not_evaluable_reason(scores, coverage, assay)
+    value = scores.value(cutoff.scale)
+    if reason or value is None:
+        return Call(CallLabel.NOT_EVALUABLE, reason or "no tumor cells", cutoff.status, cutoff.text)
+    label = CallLabel.HIGH if meets(value, cutoff) else CallLabel.LOW
+    return Call(label, "", cutoff.status, cutoff.text)
+
+
+def meets(value: float, cutoff: Cutoff) -> bool:
+    """Whether a score meets the cut-off."""
+    return value >= cutoff.value if cutoff.operator == ">=" else value > cutoff.value
+
+
+def not_evaluable_reason(scores: Scores, coverage: Coverage, assay: Assay) -> str:
+    """Say why a slide has no score; empty when it has one."""
+    qc = assay.qc
+    tissue_mm2 = coverage.tissue_um2 / 1e6
+    if tissue_mm2 < qc.min_tissue_mm2 or coverage.tissue_um2 == 0:
+        return "no tissue" if tissue_mm2 == 0 else f"too little tissue ({tissue_mm2:.3f} mm2)"
+    for share, limit, what in (
+        (coverage.failed_fraction, qc.max_failed_fraction, "could not be processed"),
+        (coverage.missing_fraction, qc.max_missing_fraction, "has no pixels"),
+        (coverage.excluded_fraction, qc.max_excluded_fraction, "is excluded"),
+    ):
+        if share > limit:
+            return f"{100 * share:.1f} % of the tissue {what} (limit {100 * limit:g} %)"
+    if scores.n_tumor_cells < qc.min_tumor_cells:
+        return f"too few tumor cells ({scores.n_tumor_cells}, at least {qc.min_tumor_cells})"
+    return ""

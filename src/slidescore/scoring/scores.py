@@ -1,0 +1,82 @@
+"""Scores of a set of cells: a slide, a region, a TMA core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from slidescore.assay import Assay, Compartment
+from slidescore.scoring.bins import BinCounts, cell_bins, count_bins
+from slidescore.scoring.selection import counted_cells, tumor_cells
+
+COMPARTMENTS: tuple[Compartment, ...] = ("nucleus", "cytoplasm", "membrane", "cell")
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the measurements of a set of cells amount to under one assay.
+
+    Attributes
+    ----------
+    n_cells, n_tumor_cells
+        Cells that are not excluded, and the tumor cells among them.
+    counts
+        Bins of the tumor cells in the assay's compartment.
+    n_fallback
+        Tumor cells whose compartment was too small, binned by the whole cell.
+    h_by_compartment
+        H-score of the tumor cells in each compartment.
+    h_all_cells
+        H-score over all cells that are not excluded, tumor or not.
+    h_without_exclusions
+        H-score of the tumor cells with the excluded ones counted in; cells that an annotation took out stay out.
+    """
+
+    n_cells: int
+    n_tumor_cells: int
+    counts: BinCounts
+    n_fallback: int
+    h_by_compartment: dict[Compartment, float | None]
+    h_all_cells: float | None
+    h_without_exclusions: float | None
+
+    def value(self, scale: str) -> float | None:
+        """Return the score on `scale`, which is `h_score` or `percent_positive`."""
+        return self.counts.percent_positive if scale == "percent_positive" else self.counts.h_score
+
+
+def score_cells(cells: pa.Table, assay: Assay, *, only: NDArray[np.bool_] | None = None) -> Scores:
+    """Score a cell table.
+
+    Parameters
+    ----------
+    cells
+        Rows of `slidescore.cells.table.CELL_SCHEMA`.
+    assay
+        Thresholds, tumor rule and compartment.
+    only
+        bool, (N,), to score a subset such as one region.
+    """
+    within = np.ones(cells.num_rows, dtype=bool) if only is None else only
+    tumor = tumor_cells(cells, assay) & within
+    counted = counted_cells(cells) & within
+    scored = tumor & counted
+    bins = {name: cell_bins(cells, assay, name) for name in COMPARTMENTS}
+    own_bins, fallback = bins[assay.score.compartment]
+    return Scores(
+        n_cells=int(counted.sum()),
+        n_tumor_cells=int(scored.sum()),
+        counts=count_bins(own_bins[scored]),
+        n_fallback=int((fallback & scored).sum()),
+        h_by_compartment={name: count_bins(each[scored]).h_score for name, (each, _) in bins.items()},
+        h_all_cells=count_bins(own_bins[counted]).h_score,
+        h_without_exclusions=count_bins(own_bins[tumor & ~_annotated_out(cells)]).h_score,
+    )
+
+
+def _annotated_out(cells: pa.Table) -> NDArray[np.bool_]:
+    reasons = cells.column("excluded").to_pylist()
+    return np.array([reason is not None and reason.startswith("annotation") for reason in reasons], dtype=bool)

@@ -1,0 +1,215 @@
+"""Area averaging of RGBA rectangles: the hot inner loops of reading.
+
+All sums are of whole numbers (for fractional factors, in fixed point), so neither the order of summation nor the
+processor can change a result; up to a factor of 2000 they cannot overflow. What a rectangle's borders cut is decided
+by the caller (`slidescore.slide.sampling`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import cv2
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Averaged = tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]
+
+_WHITE: Final = 255
+_SHIFT: Final = 54
+
+
+def _compiled(function: Callable[..., None]) -> Any:
+    """Compile with numba; without a disk cache where none can be written."""
+    try:
+        return numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:
+        return numba.njit(nogil=True)(function)
+
+
+def average_blocks(rgba: npt.NDArray[np.uint8], factor: int, opaque_alpha: int) -> Averaged:
+    """Average blocks of `factor` by `factor` source pixels, rounding half up.
+
+    Parameters
+    ----------
+    rgba
+        uint8, (h * factor, w * factor, 4), straight RGBA.
+    factor
+        Source pixels per output pixel, at most 2000.
+    opaque_alpha
+        Least alpha of a source pixel that counts.
+
+    Returns
+    -------
+    rgb : numpy.ndarray
+        uint8, (h, w, 3); white where not valid.
+    valid : numpy.ndarray
+        bool, (h, w); whether every source pixel of the block counts.
+    """
+    if factor == 1:
+        opaque = rgba[..., 3] >= opaque_alpha
+        colour: npt.NDArray[np.uint8] = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
+        if not opaque.all():
+            colour[~opaque] = _WHITE
+        return colour, opaque
+    height, width = rgba.shape[0] // factor, rgba.shape[1] // factor
+    rgb = np.empty((height, width, 3), np.uint8)
+    valid = np.empty((height, width), np.bool_)
+    _average_blocks(np.ascontiguousarray(rgba), factor, opaque_alpha, rgb, valid)
+    return rgb, valid
+
+
+def average_area(
+    rgba: npt.NDArray[np.uint8],
+    x_edges: npt.NDArray[np.int64],
+    y_edges: npt.NDArray[np.int64],
+    unit: int,
+    opaque_alpha: int,
+) -> Averaged:
+    """Average source pixels over output pixels whose borders may cut source pixels, rounding half up.
+
+    Parameters
+    ----------
+    rgba
+        uint8, (H, W, 4), straight RGBA.
+    x_edges, y_edges
+        int64, (w + 1,) and (h + 1,), strictly rising: output pixel j covers [x_edges[j], x_edges[j + 1]) in units of
+        1 / `unit` source pixels, counted from the left (top) of `rgba`. At most 2000 source pixels apart.
+    unit
+        Fixed-point units per source pixel, at most 4096.
+    opaque_alpha
+        Least alpha of a source pixel that counts.
+
+    Returns
+    -------
+    rgb : numpy.ndarray
+        uint8, (h, w, 3); white where not valid.
+    valid : numpy.ndarray
+        bool, (h, w); whether every source pixel under the output pixel, however little of it, counts.
+    """
+    height, width = len(y_edges) - 1, len(x_edges) - 1
+    rgb = np.empty((height, width, 3), np.uint8)
+    valid = np.empty((height, width), np.bool_)
+    x_first, x_weights = _weights(x_edges, unit)
+    y_first, y_weights = _weights(y_edges, unit)
+    _average_area(np.ascontiguousarray(rgba), x_first, x_weights, y_first, y_weights, opaque_alpha, rgb, valid)
+    return rgb, valid
+
+
+def _weights(edges: npt.NDArray[np.int64], unit: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Work out which source pixels each output pixel covers, and by how many units.
+
+    Returns
+    -------
+    first
+        int64, (n,): the first source pixel under each output pixel.
+    weights
+        int64, (n, k): units of source pixel first + k under the output pixel; 0 past the last one.
+    """
+    start, stop = edges[:-1], edges[1:]
+    first = start // unit
+    count = int(((stop - 1) // unit - first).max()) + 1
+    pixel = (first[:, None] + np.arange(count)) * unit
+    return first, np.clip(np.minimum(stop[:, None], pixel + unit) - np.maximum(start[:, None], pixel), 0, None)
+
+
+@_compiled
+def _add_rows(rows: npt.NDArray[np.uint8], sums: npt.NDArray[np.uint32], least: npt.NDArray[np.uint8]) -> None:
+    """Add up the values of several rows, and find the least of each, channel by channel."""
+    sums[:] = 0
+    least[:] = 255
+    for y in range(rows.shape[0]):
+        values = rows[y].reshape(rows.shape[1] * 4)
+        for k in range(len(sums)):
+            sums[k] += np.uint32(values[k])
+            least[k] = min(least[k], values[k])
+
+
+@_compiled
+def _average_blocks(
+    rgba: npt.NDArray[np.uint8],
+    factor: int,
+    opaque_alpha: int,
+    rgb: npt.NDArray[np.uint8],
+    valid: npt.NDArray[np.bool_],
+) -> None:
+    height, width = valid.shape
+    area = np.uint32(factor * factor)
+    # floor((2 sum + area) / (2 area)) as a product; exact, because (2 sum + area) * 2 area < 2 ** _SHIFT.
+    reciprocal = np.uint64((2**_SHIFT + 2 * factor * factor - 1) // (2 * factor * factor))
+    shift = np.uint64(_SHIFT)
+    n_values = width * factor * 4
+    sums = np.empty(n_values, np.uint32)
+    least = np.empty(n_values, np.uint8)
+    for i in range(height):
+        _add_rows(rgba[i * factor : (i + 1) * factor], sums, least)
+        for j in range(width):
+            red = green = blue = np.uint32(0)
+            alpha = np.uint8(255)
+            for k in range(j * factor * 4, (j + 1) * factor * 4, 4):
+                red += sums[k]
+                green += sums[k + 1]
+                blue += sums[k + 2]
+                alpha = min(alpha, least[k + 3])
+            valid[i, j] = alpha >= opaque_alpha
+            if valid[i, j]:
+                rgb[i, j, 0] = np.uint8((np.uint64(2 * red + area) * reciprocal) >> shift)
+                rgb[i, j, 1] = np.uint8((np.uint64(2 * green + area) * reciprocal) >> shift)
+                rgb[i, j, 2] = np.uint8((np.uint64(2 * blue + area) * reciprocal) >> shift)
+            else:
+                rgb[i, j, 0] = rgb[i, j, 1] = rgb[i, j, 2] = np.uint8(_WHITE)
+
+
+@_compiled
+def _average_area(
+    rgba: npt.NDArray[np.uint8],
+    x_first: npt.NDArray[np.int64],
+    x_weights: npt.NDArray[np.int64],
+    y_first: npt.NDArray[np.int64],
+    y_weights: npt.NDArray[np.int64],
+    opaque_alpha: int,
+    rgb: npt.NDArray[np.uint8],
+    valid: npt.NDArray[np.bool_],
+) -> None:
+    height, width = valid.shape
+    columns = rgba.shape[1]
+    sums = np.empty((columns, 4), np.uint32)
+    opaque = np.empty(columns, np.bool_)
+    for i in range(height):
+        sums[:] = 0
+        opaque[:] = True
+        down = 0
+        for n in range(y_weights.shape[1]):
+            weight = np.uint32(y_weights[i, n])
+            if weight == 0:
+                continue
+            down += y_weights[i, n]
+            y = y_first[i] + n
+            for x in range(columns):
+                sums[x, 0] += weight * np.uint32(rgba[y, x, 0])
+                sums[x, 1] += weight * np.uint32(rgba[y, x, 1])
+                sums[x, 2] += weight * np.uint32(rgba[y, x, 2])
+                opaque[x] &= rgba[y, x, 3] >= opaque_alpha
+        for j in range(width):
+            red = green = blue = across = 0
+            whole = True
+            for n in range(x_weights.shape[1]):
+                weight = x_weights[j, n]
+                if weight == 0:
+                    continue
+                x = x_first[j] + n
+                across += weight
+                red += weight * np.int64(sums[x, 0])
+                green += weight * np.int64(sums[x, 1])
+                blue += weight * np.int64(sums[x, 2])
+                whole &= opaque[x]
+            valid[i, j] = whole
+            if whole:
+                area = np.float64(across * down)
+                rgb[i, j, 0] = np.uint8(np.float64(red) / area + 0.5)
+                rgb[i, j, 1] = np.uint8(np.float64(green) / area + 0.5)
+                rgb[i, j, 2] = np.uint8(np.float64(blue) / area + 0.5)
+            else:
+                rgb[i, j, 0] = rgb[i, j, 1] = rgb[i, j, 2] = np.uint8(_WHITE)

@@ -1,0 +1,21 @@
+"""Stains: optical density, stain vectors, separation and the white reference."""
+
+from slidescore.stain.estimate import StainEstimate, estimate_vectors
+from slidescore.stain.separation import StainPlanes, optical_density, separate, separate_slowly
+from slidescore.stain.vectors import StainVectors, angle_degrees
+from slidescore.stain.white import DEFAULT_WHITE, WhiteReference, brightest_common_rgb, measure_white
+
+__all__ = [
+    "DEFAULT_WHITE",
+    "StainEstimate",
+    "StainPlanes",
+    "StainVectors",
+    "WhiteReference",
+    "angle_degrees",
+    "brightest_common_rgb",
+    "estimate_vectors",
+    "measure_white",
+    "optical_density",
+    "separate",
+    "separate_slowly",
+]

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numba
+import numpy as np
+import pytest
+
+from slide.drawn import noise
+from slidescore.slide import averaging
+
+
+def test_no_disk_cache_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def njit(*, nogil: bool, cache: bool = False) -> Callable[[object], object]:
+        asked.append(cache)
+        if cache:
+            message = "cannot cache function: no locator available"
+            raise RuntimeError(message)
+        return lambda function: function
+
+    monkeypatch.setattr(numba, "njit", njit)
+    function = len
+    assert averaging._compiled(function) is function  # type: ignore[arg-type]
+    assert asked == [True, False]
+
+
+@pytest.mark.parametrize("factor", range(1, 12))
+def test_both_kernels_agree_on_whole_factors(factor: int) -> None:
+    pixels = noise(12 * factor, 7 * factor, channels=4)
+    pixels[factor, 2 * factor, 3] = 0
+    blocks = averaging.average_blocks(pixels, factor, 250)
+    unit = 4096
+    edges = [np.arange(n + 1, dtype=np.int64) * factor * unit for n in (12, 7)]
+    areas = averaging.average_area(pixels, edges[0], edges[1], unit, 250)
+    np.testing.assert_array_equal(blocks[0], areas[0])
+    np.testing.assert_array_equal(blocks[1], areas[1])
+    assert not blocks[1].all()
+
+
+def test_every_sum_is_rounded_half_up() -> None:
+    """All the sums that four values can have, each against whole-number arithmetic."""
+    sums = np.arange(4 * 255 + 1)
+    values = np.stack([np.clip(sums - 255 * n, 0, 255) for n in range(4)], axis=-1).astype(np.uint8)
+    rgba = np.full((2, 2 * len(sums), 4), 255, np.uint8)
+    for n in range(4):
+        rgba[n // 2, n % 2 :: 2, :3] = values[:, n, None]
+    rgb, _ = averaging.average_blocks(rgba, 2, 250)
+    np.testing.assert_array_equal(rgb[0, :, 0], (sums + 2) // 4)
