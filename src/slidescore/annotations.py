@@ -1,0 +1,180 @@
+"""Regions that a person drew: QuPath GeoJSON annotations and what each class means for scoring.
+
+The assay says which classes include, exclude, mark control tissue, or settle the cell type. Coordinates are level-0
+pixels, as QuPath writes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import orjson
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
+
+from slidescore.assay.model import Annotations
+from slidescore.errors import AnnotationError, nearest_names
+
+Role = Literal["include", "exclude", "control", "tumor", "other"]
+AREA_TYPES = ("annotation", "tmaCore", "root")
+"""QuPath object types that are drawn areas; a feature without a type is an annotation to QuPath."""
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """One drawn area in level-0 pixels, with its role and its name, if it has one."""
+
+    role: Role
+    name: str
+    geometry: BaseGeometry
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationSet:
+    """All areas drawn on one slide."""
+
+    areas: tuple[Area, ...]
+    digest: str
+
+    def of(self, *roles: Role) -> list[Area]:
+        """Return the areas with one of the roles."""
+        return [area for area in self.areas if area.role in roles]
+
+    @property
+    def limits(self) -> list[Area]:
+        """Areas that limit scoring to their inside; Tumor areas do so too. Empty means the whole slide."""
+        return self.of("include", "tumor")
+
+    @property
+    def region_names(self) -> list[str]:
+        """Names of the areas that get rows of their own, in the order of the file, each once."""
+        return list(dict.fromkeys(area.name for area in self.of("include", "tumor", "control") if area.name))
+
+    def counts(self) -> dict[str, int]:
+        """Count the areas by role."""
+        roles = [area.role for area in self.areas]
+        return {role: roles.count(role) for role in sorted(set(roles))}
+
+
+NO_ANNOTATIONS = AnnotationSet((), "")
+
+
+def load_annotations(path: Path, roles: Annotations) -> AnnotationSet:
+    """Read a GeoJSON file of annotations.
+
+    Raises
+    ------
+    AnnotationError
+        If the file is no GeoJSON, a class is unknown to the assay, an area is empty, or nothing is drawn.
+    """
+    where = path.name
+    try:
+        raw = path.read_bytes()
+        document = orjson.loads(raw)
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise AnnotationError(f"cannot be read as GeoJSON: {error}", where=where) from error
+    features = document.get("features") if isinstance(document, dict) else document
+    if isinstance(document, dict) and document.get("type") == "Feature":
+        features = [document]
+    if not isinstance(features, list):
+        raise AnnotationError("holds no features", where=where, remedy="export annotations from QuPath as GeoJSON")
+    areas = tuple(
+        _read_area(feature, number, roles, where)
+        for number, feature in enumerate(features, start=1)
+        if _is_area(feature)
+    )
+    if not areas:
+        raise AnnotationError("holds no annotation", where=where, remedy="detections and cells are not regions")
+    return AnnotationSet(areas, hashlib.sha256(raw).hexdigest())
+
+
+def _is_area(feature: Any) -> bool:
+    properties = (feature.get("properties") or {}) if isinstance(feature, dict) else {}
+    kind = properties.get("objectType", properties.get("object_type", "annotation"))
+    return kind in AREA_TYPES and not properties.get("isMissing", False)
+
+
+def _read_area(feature: Any, number: int, roles: Annotations, where: str) -> Area:
+    place = f"{where} feature {number}"
+    try:
+        geometry = shape(feature["geometry"])
+    except (TypeError, KeyError, AttributeError, ValueError, shapely.errors.ShapelyError) as error:
+        raise AnnotationError(f"has no usable geometry: {error}", where=place) from error
+    if not shapely.is_valid(geometry):
+        geometry = shapely.make_valid(geometry)
+    if not np.isfinite(geometry.area) or geometry.area <= 0:
+        raise AnnotationError(f"{geometry.geom_type} has no area", where=place, remedy="draw a closed region")
+    properties = feature.get("properties") or {}
+    shapely.prepare(geometry)
+    return Area(_role_of(properties, roles, place), str(properties.get("name") or ""), geometry)
+
+
+def _role_of(properties: dict[str, Any], roles: Annotations, place: str) -> Role:
+    classification = properties.get("classification")
+    if isinstance(classification, dict):
+        name = classification.get("name") or ": ".join(map(str, classification.get("names") or []))
+    else:
+        name = classification
+    if not name:
+        return "include"
+    known: dict[str, Role] = {}
+    known |= dict.fromkeys(roles.include, "include") | dict.fromkeys(roles.exclude, "exclude")
+    known |= dict.fromkeys(roles.control, "control") | dict.fromkeys(roles.tumor, "tumor")
+    known |= dict.fromkeys(roles.other, "other")
+    if name not in known:
+        raise AnnotationError(
+            f"class '{name}' means nothing to the assay", where=place,
+            remedy=f"{nearest_names(str(name), known)}; see tissue.annotations",
+        )  # fmt: skip
+    return known[name]
+
+
+def inside(areas: list[Area], x_l0: NDArray[np.float64], y_l0: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether points lie inside any of the areas; bool, (N,)."""
+    within = np.zeros(len(x_l0), dtype=bool)
+    for area in areas:
+        within |= shapely.contains_xy(area.geometry, x_l0, y_l0)
+    return within
+
+
+def name_regions(areas: list[Area], x_l0: NDArray[np.float64], y_l0: NDArray[np.float64]) -> list[str | None]:
+    """Return for each point the name of the smallest named area that holds it, or None."""
+    names: NDArray[np.object_] = np.full(len(x_l0), None, dtype=object)
+    # Large ones first, so that a region drawn inside another one wins; the order of the file breaks ties.
+    for area in sorted((area for area in areas if area.name), key=lambda area: -area.geometry.area):
+        names[shapely.contains_xy(area.geometry, x_l0, y_l0)] = area.name
+    return list(names)
+
+
+def paint_areas(
+    areas: list[Area], x_l0: float, y_l0: float, shape_px: tuple[int, int], l0_per_px: float
+) -> NDArray[np.bool_]:
+    """Paint areas into a mask whose first pixel begins at (x_l0, y_l0); bool, `shape_px` (H, W)."""
+    height, width = shape_px
+    mask = np.zeros(shape_px, dtype=np.uint8)
+    # One pixel of margin, so that cut edges do not run inside the mask.
+    box = shapely.box(
+        x_l0 - l0_per_px, y_l0 - l0_per_px, x_l0 + (width + 1) * l0_per_px, y_l0 + (height + 1) * l0_per_px
+    )
+    for area in areas:
+        part = shapely.intersection(area.geometry, box)
+        for polygon in shapely.get_parts(part):
+            if polygon.geom_type != "Polygon" or polygon.is_empty:
+                continue
+            rings = [polygon.exterior, *polygon.interiors]
+            # cv2 puts integer coordinates on pixel centres; 8 fractional bits keep the edge.
+            corners = [
+                np.rint((((np.asarray(ring.coords)[:, :2] - (x_l0, y_l0)) / l0_per_px) - 0.5) * 256).astype(np.int32)
+                for ring in rings
+            ]
+            painted = np.zeros_like(mask)
+            cv2.fillPoly(painted, corners, 1, shift=8)
+            mask |= painted
+    return mask > 0

@@ -1,0 +1,308 @@
+"""Left of the wall: from a slide to its measurements. Slow; knows no threshold, no score and no call."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet
+from slidescore.assay import Assay
+from slidescore.cells import ClassicalSegmenter, Segmenter, join_tiles
+from slidescore.cells.table import floats
+from slidescore.errors import SlideOpenError
+from slidescore.pipeline.readers import ReaderPool
+from slidescore.pipeline.tile import NO_AREA, AreaSums, TileContext, TileResult, failed_tile, score_tile
+from slidescore.pipeline.tile_table import tile_table
+from slidescore.slide import (
+    AnalysisGrid,
+    Resolution,
+    SlideReader,
+    decide_resolution,
+    plan_grid,
+    read_analysis,
+    read_thumbnail,
+)
+from slidescore.stain import StainEstimate, StainVectors, WhiteReference, estimate_vectors, optical_density
+from slidescore.tiles import TilePlan, TileSpec, plan_tiles
+from slidescore.tissue import TissueMask, find_tissue
+
+Progress = Callable[[int, int, int], None]
+"""Called with tiles done, tiles in all, cells found so far."""
+
+ESTIMATE_WINDOWS, ESTIMATE_WINDOW_PX = 16, 512
+"""Stains are estimated from at most this many windows, spread evenly over the tissue."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlideAnalysis:
+    """The measurements of one slide, complete for scoring it under any assay with the same left half.
+
+    Attributes
+    ----------
+    cells, tiles
+        Tables as in cells.parquet and tiles.parquet.
+    facts
+        What result.json says about the slide, the stains and how it was analysed; JSON values only.
+    region_areas
+        Areas of each named region.
+    """
+
+    cells: pa.Table
+    tiles: pa.Table
+    facts: dict[str, Any]
+    region_areas: dict[str, AreaSums]
+
+
+def build_segmenter(assay: Assay) -> Segmenter:
+    """Build the segmenter that the assay names."""
+    return ClassicalSegmenter(assay.cells.classical)
+
+
+def numeric_profile(assay: Assay) -> str:
+    """Name the numeric profile: device class, precision, segmenter and decoding."""
+    return f"cpu-float32-{assay.cells.segmenter}-{assay.reading.decode}"
+
+
+def analyze_slide(
+    open_reader: Callable[[], SlideReader],
+    assay: Assay,
+    *,
+    mpp: float | None = None,
+    annotations: AnnotationSet = NO_ANNOTATIONS,
+    threads: int = 1,
+    on_progress: Progress | None = None,
+    origin_px: tuple[int, int] = (0, 0),
+) -> SlideAnalysis:
+    """Measure every cell of a slide.
+
+    Parameters
+    ----------
+    open_reader
+        Opens the slide; called once a thread.
+    assay
+        Only its left half is used.
+    mpp
+        Resolution in um per level-0 pixel, where the slide states none or a wrong one.
+    annotations
+        Areas drawn on the slide.
+    threads
+        Tiles worked on at once; changes nothing but the time.
+    on_progress
+        Told after every tile.
+    origin_px
+        Shift of the tile grid, for tests of invariance.
+
+    Raises
+    ------
+    SlideOpenError, MissingResolutionError
+        If the slide cannot be opened or states no usable resolution.
+    """
+    with ReaderPool(open_reader) as readers:
+        reader = readers.get()
+        reading = assay.reading
+        resolution = decide_resolution(
+            reader, mpp, min_mpp=reading.min_mpp, max_mpp=reading.max_mpp,
+            max_axis_difference=reading.max_axis_difference,
+        )  # fmt: skip
+        grid = plan_grid(reader, resolution.mpp, reading.mpp, reading.snap_fraction)
+        fixed = StainVectors(assay.stains.hematoxylin, assay.stains.dab, "fixed")
+        tissue, white = survey(reader, resolution, assay, fixed, threads=threads)
+        estimate = _estimate(reader, grid, tissue, white, fixed, assay)
+        vectors = estimate.vectors if estimate else fixed
+        plan = plan_tiles(
+            grid, tissue, core_px=assay.tiles.core_px, halo_um=assay.tiles.halo_um, origin_px=origin_px
+        )
+        context = TileContext(
+            grid, plan, tissue, annotations, white.rgb, vectors, build_segmenter(assay), assay.cells, assay.stains,
+            assay.tiles,
+        )  # fmt: skip
+        results = list(_score_tiles(readers, context, threads, on_progress))
+        joined = join_tiles(
+            [result.cells for result in results], duplicate_um=assay.tiles.duplicate_um, mpp=resolution.mpp
+        )
+        facts = {
+            "slide": _slide_facts(reader, resolution),
+            "analysis": {
+                "mpp": grid.analysis_mpp,
+                "level": grid.level,
+                "factor": grid.factor,
+                "upsampled": grid.upsampled,
+                "n_tiles": len(plan.tiles),
+                "n_seam_merged": joined.n_merged,
+                "n_seam_restored": joined.n_restored,
+            },
+            "stains": _stain_facts(white, vectors, estimate),
+            "degradations": _degradations(results),
+            "profile": numeric_profile(assay),
+            "model": {"name": context.segmenter.name, "digest": context.segmenter.digest},
+        }
+        return SlideAnalysis(
+            joined.cells, tile_table(results, joined.cells, grid.px_to_l0), facts, _sum_regions(results, annotations)
+        )
+
+
+def survey(
+    reader: SlideReader, resolution: Resolution, assay: Assay, vectors: StainVectors, *, threads: int = 1
+) -> tuple[TissueMask, WhiteReference]:
+    """Find the tissue and the white reference of a slide at low resolution."""
+    coarse = plan_grid(reader, resolution.mpp, assay.tissue.mpp, assay.reading.snap_fraction)
+    rgb, valid = read_thumbnail(reader, coarse, threads=threads)
+    return find_tissue(
+        rgb, valid, mpp=coarse.analysis_mpp, l0_per_px=coarse.px_to_l0, tissue=assay.tissue, stains=assay.stains,
+        vectors=vectors,
+    )  # fmt: skip
+
+
+def _score_tiles(
+    readers: ReaderPool, context: TileContext, threads: int, on_progress: Progress | None
+) -> Iterator[TileResult]:
+    """Score all tiles, in order, with no more than a few waiting."""
+    total, done, n_cells = len(context.plan.tiles), 0, 0
+    waiting: deque[Future[TileResult]] = deque()
+    tiles = iter(context.plan.tiles)
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        try:
+            for _ in range(2 * threads):
+                _submit_next(pool, waiting, tiles, readers, context)
+            while waiting:
+                result = waiting.popleft().result()
+                _submit_next(pool, waiting, tiles, readers, context)
+                done, n_cells = done + 1, n_cells + result.cells.owned.num_rows
+                if on_progress:
+                    on_progress(done, total, n_cells)
+                yield result
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _submit_next(
+    pool: ThreadPoolExecutor,
+    waiting: deque[Future[TileResult]],
+    tiles: Iterator[TileSpec],
+    readers: ReaderPool,
+    context: TileContext,
+) -> None:
+    spec = next(tiles, None)
+    if spec is not None:
+        waiting.append(pool.submit(partial(_score_or_fail, readers, spec, context)))
+
+
+def _score_or_fail(readers: ReaderPool, spec: TileSpec, context: TileContext) -> TileResult:
+    """Score a tile; where its pixels cannot be read even by a fresh reader, it alone fails."""
+    try:
+        return score_tile(readers.get(), spec, context)
+    except SlideOpenError:
+        try:
+            return score_tile(readers.replace(), spec, context)
+        except SlideOpenError as error:
+            readers.replace()
+            return failed_tile(spec, context, error.message)
+
+
+def _estimate(
+    reader: SlideReader,
+    grid: AnalysisGrid,
+    tissue: TissueMask,
+    white: WhiteReference,
+    fixed: StainVectors,
+    assay: Assay,
+) -> StainEstimate | None:
+    if assay.stains.vectors == "fixed":
+        return None
+    limits = assay.stains.estimate
+    return estimate_vectors(
+        _sample_density(reader, grid, tissue, white),
+        fixed,
+        min_od=limits.min_od,
+        max_turn_degrees=limits.max_turn_degrees,
+        max_residual_od=limits.max_residual_od,
+        min_stained_pixels=limits.min_stained_pixels,
+    )
+
+
+def _sample_density(
+    reader: SlideReader, grid: AnalysisGrid, tissue: TissueMask, white: WhiteReference
+) -> NDArray[np.float64]:
+    """Read windows spread evenly over the tissue; optical density, float64, (N, 3)."""
+    rows, columns = np.nonzero(tissue.tissue)
+    if len(rows) == 0:
+        return np.empty((0, 3))
+    samples = []
+    for at in np.unique(np.linspace(0, len(rows) - 1, ESTIMATE_WINDOWS).astype(int)):
+        scale, half = tissue.l0_per_px / grid.px_to_l0, ESTIMATE_WINDOW_PX // 2
+        x_px, y_px = int(columns[at] * scale) - half, int(rows[at] * scale) - half
+        rgb, valid = read_analysis(reader, grid, x_px, y_px, ESTIMATE_WINDOW_PX, ESTIMATE_WINDOW_PX)
+        samples.append(optical_density(rgb[valid], white.rgb))
+    return np.concatenate(samples)
+
+
+def _slide_facts(reader: SlideReader, resolution: Resolution) -> dict[str, Any]:
+    width, height = reader.dimensions
+    return {
+        "width": width,
+        "height": height,
+        "mpp_x": resolution.mpp_x,
+        "mpp_y": resolution.mpp_y,
+        "mpp": resolution.mpp,
+        "mpp_source": resolution.source,
+        "vendor": reader.vendor,
+        "reader": reader.backend,
+        "level_count": reader.level_count,
+        "scanner": _scanner(reader),
+        "icc_profile": reader.icc_profile,
+    }
+
+
+def _scanner(reader: SlideReader) -> str | None:
+    """Name the scanner model. Only these few keys are read: other metadata can name a patient."""
+    for key in ("aperio.ScanScope ID", "hamamatsu.Product", "mirax.GENERAL.SLIDE_TYPE", "dicom.ManufacturerModelName",
+                "ventana.ScannerModel", "leica.device-model", "philips.DICOM_MANUFACTURERS_MODEL_NAME"):  # fmt: skip
+        if value := reader.properties.get(key):
+            return re.sub(r"[^\w .+-]", "", value)[:64]
+    return None
+
+
+def _stain_facts(white: WhiteReference, vectors: StainVectors, estimate: StainEstimate | None) -> dict[str, Any]:
+    source = "fixed" if estimate is None else "estimated" if estimate.used else "fallback"
+    return {
+        "white": list(white.rgb),
+        "white_source": white.source,
+        "n_glass_pixels": white.n_pixels,
+        "hematoxylin": list(vectors.hematoxylin),
+        "dab": list(vectors.dab),
+        "vectors_source": source,
+        "estimate": None
+        if estimate is None
+        else {key: value for key, value in asdict(estimate).items() if key != "vectors"},
+    }
+
+
+def _degradations(results: list[TileResult]) -> list[str]:
+    failed = [result for result in results if result.status == "failed"]
+    reasons = sorted({result.reason for result in failed})
+    return [f"{len(failed)} tiles could not be read: {'; '.join(reasons)}"] if failed else []
+
+
+def _sum_regions(results: list[TileResult], annotations: AnnotationSet) -> dict[str, AreaSums]:
+    totals = dict.fromkeys(annotations.region_names, NO_AREA)
+    for result in results:
+        for name, areas in result.region_areas.items():
+            totals[name] = totals[name] + areas
+    return totals
+
+
+def median_or_none(table: pa.Table, name: str) -> float | None:
+    """Return the median of a float column without its nulls."""
+    values = floats(table, name)
+    values = values[~np.isnan(values)]
+    return float(np.median(values)) if len(values) else None

@@ -1,0 +1,322 @@
+"""The story of a cohort: find slides, score what is not done, and keep one honest row for every slide."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from slidescore.assay import DEFAULT_ASSAY, Assay, LoadedAssay, assay_digest, load_assay
+from slidescore.errors import InputError, SlidescoreError
+from slidescore.execute import UnforeseenError, WorkerCrashError, available_cores, run_tasks
+from slidescore.pipeline.analysis import build_segmenter, numeric_profile
+from slidescore.pipeline.judge import SlideIdentity
+from slidescore.pipeline.publish import write_cohort_page
+from slidescore.pipeline.slide import SlideJob, SlideOutcome, score_job, slide_key
+from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS, TIMING_COLUMNS
+from slidescore.report.files import write_csv, write_json
+from slidescore.report.run_folder import RUN_SCHEMA, RunFolder, held, open_run_folder
+from slidescore.slide import SlideInput, find_slides, fingerprint, slide_ids
+from slidescore.slide.fingerprint import safe_stem
+from slidescore.version import library_versions, slidescore_version
+
+SECONDS_BETWEEN_TABLES = 5.0
+"""Tables are rewritten at most this often while slides come in, and once at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Options of a run that change no number, or that the results record.
+
+    Attributes
+    ----------
+    workers
+        Slides scored at once, each in its own process; None for as many as there are cores and slides.
+    mpp
+        Resolution for slides, in um per level-0 pixel; None to take each file's own.
+    roi
+        Folder of annotations; those of a slide are in <file>.geojson.
+    overlay_mpp
+        Resolution of overlay.tiff; None writes none.
+    overwrite
+        Take up a folder that holds results of another assay and score everything anew.
+    command
+        The command line, for run.json.
+    """
+
+    workers: int | None = None
+    mpp: float | None = None
+    roi: Path | None = None
+    overlay_mpp: float | None = 1.0
+    overwrite: bool = False
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SlideEvent:
+    """Something happened to a slide.
+
+    `kind` is `skipped` (done before), `progress` (with tiles done, tiles in all and cells), `scored` or `failed`.
+    """
+
+    kind: str
+    number: int
+    total: int
+    file: str
+    progress: tuple[int, int, int] = (0, 0, 0)
+    row: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: SlidescoreError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What a run came to: the rows of scores.csv, in the order of the files."""
+
+    folder: Path
+    rows: tuple[dict[str, Any], ...]
+    n_skipped: int
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """The rows of slides without a result."""
+        return [row for row in self.rows if row["status"] == "failed"]
+
+
+Listener = Callable[[SlideEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Slide:
+    """A slide of the cohort before it is scored; `error` when it cannot even be looked at."""
+
+    source: SlideInput
+    identity: SlideIdentity
+    fingerprint: str
+    notes: tuple[dict[str, str], ...]
+    error: SlidescoreError | None = None
+
+
+def score_directory(
+    inputs: str | Path | Sequence[str | Path],
+    out: str | Path,
+    assay: str | Path | LoadedAssay = DEFAULT_ASSAY,
+    *,
+    options: RunOptions | None = None,
+    on_event: Listener | None = None,
+) -> RunSummary:
+    """Score every slide below some files and directories into a run folder; a second call goes on where one stopped.
+
+    Parameters
+    ----------
+    inputs
+        Files and directories; directories are searched recursively.
+    out
+        The run folder.
+    assay
+        Name of a shipped assay, or an assay file.
+    options
+        See `RunOptions`.
+    on_event
+        Told what happens to each slide.
+
+    Raises
+    ------
+    InputError, AssayError, RunFolderError
+        If the run cannot start. A slide that fails raises nothing: it gets its row.
+    """
+    options = options or RunOptions()
+    loaded = assay if isinstance(assay, LoadedAssay) else load_assay(assay)
+    given = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(each) for each in inputs]
+    if options.roi is not None and not options.roi.is_dir():
+        raise InputError("is no directory", where=f"--roi {options.roi}")
+    found = find_slides(given)
+    folder = open_run_folder(Path(out), loaded, overwrite=options.overwrite)
+    with held(folder):
+        slides = list(_look_at(found))
+        _write_run_json(folder, loaded, options, given, slides)
+        cohort = _Cohort(folder, slides, loaded.assay, options, on_event or (lambda event: None))
+        cohort.run()
+        return RunSummary(folder.path, tuple(cohort.rows()), cohort.n_skipped, _stray_annotations(options, found))
+
+
+class _Cohort:
+    """The state of a running cohort: which slides have which rows."""
+
+    def __init__(
+        self, folder: RunFolder, slides: list[_Slide], assay: Assay, options: RunOptions, listener: Listener
+    ) -> None:
+        self.folder, self.slides, self.assay, self.options, self.listener = folder, slides, assay, options, listener
+        self.records: dict[int, dict[str, Any]] = {}
+        self.failures: dict[int, SlidescoreError] = {}
+        self.timings: dict[int, dict[str, Any]] = {}
+        self.n_skipped = 0
+        self._tables_written = 0.0
+
+    def run(self) -> None:
+        """Skip what is done, score the rest, keep the tables up to date."""
+        numbers, jobs = [], []
+        for number, slide in enumerate(self.slides):
+            if slide.error is not None:
+                self._fail(number, slide.error)
+                continue
+            try:
+                job = self._job(slide)
+            except SlidescoreError as error:
+                self._fail(number, error)
+                continue
+            record = self.folder.slide(slide.identity.slide_id).done(job.key)
+            if record is None or self.options.overwrite:
+                numbers.append(number)
+                jobs.append(job)
+            else:
+                self.records[number] = record
+                self.n_skipped += 1
+                self._tell("skipped", number, row=record["scores"])
+        try:
+            if jobs:
+                n_workers = min(self.options.workers or available_cores(), len(jobs))
+                threads = max(1, available_cores() // n_workers)
+                run_tasks(
+                    score_job,
+                    [_with_threads(job, threads) for job in jobs],
+                    n_workers=n_workers,
+                    on_report=lambda task, progress: self._tell("progress", numbers[task], progress=progress),
+                    on_end=lambda task, outcome: self._end(numbers[task], outcome),
+                )
+        finally:
+            self._write_tables()
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield exactly one row a slide, in the order of the files; a slide that was not reached says so."""
+        for number, slide in enumerate(self.slides):
+            if number in self.records:
+                yield self.records[number]["scores"]
+            else:
+                error = self.failures.get(number)
+                yield _failed_row(slide, error.message if error else "not reached", self.assay)
+
+    def _job(self, slide: _Slide) -> SlideJob:
+        roi, digest, notes = None, "", slide.notes
+        if self.options.roi is not None:
+            candidate = self.options.roi / f"{slide.source.file}.geojson"
+            if candidate.is_file():
+                roi, digest = candidate, hashlib.sha256(candidate.read_bytes()).hexdigest()
+            else:
+                text = "No annotations were found for this slide: all of its tissue was scored."
+                notes = (*notes, {"name": "no_roi", "level": "warn", "text": text})
+        options = self.options
+        key = slide_key(self.assay, slide.fingerprint, mpp=options.mpp, roi_digest=digest, identity=slide.identity)
+        return SlideJob(
+            slide.source.path, slide.identity, self.assay, self.folder.slide(slide.identity.slide_id).path, key,
+            options.mpp, roi, 1, options.overlay_mpp, notes,
+        )  # fmt: skip
+
+    def _end(self, number: int, outcome: SlideOutcome | SlidescoreError) -> None:
+        if isinstance(outcome, SlidescoreError):
+            self._fail(number, outcome)
+        else:
+            self.records[number] = outcome.record
+            self.timings[number] = outcome.timing
+            self._tell("scored", number, row=outcome.record["scores"], seconds=outcome.timing["seconds"])
+        if time.monotonic() - self._tables_written > SECONDS_BETWEEN_TABLES:
+            self._write_tables()
+
+    def _fail(self, number: int, error: SlidescoreError) -> None:
+        self.failures[number] = error
+        row = _failed_row(self.slides[number], error.message, self.assay)
+        self._tell("failed", number, row=row, error=error)
+
+    def _tell(self, kind: str, number: int, **content: Any) -> None:
+        self.listener(SlideEvent(kind, number, len(self.slides), self.slides[number].identity.file, **content))
+
+    def _write_tables(self) -> None:
+        rows = list(self.rows())
+        regions = [row for number in sorted(self.records) for row in self.records[number]["regions"]]
+        write_csv(self.folder.path / "scores.csv", SCORE_COLUMNS, rows)
+        write_csv(self.folder.path / "regions.csv", REGION_COLUMNS, regions)
+        write_csv(self.folder.path / "timings.csv", TIMING_COLUMNS, [self.timings[n] for n in sorted(self.timings)])
+        write_cohort_page(self.folder, rows)
+        self._tables_written = time.monotonic()
+
+
+def _look_at(found: Sequence[SlideInput]) -> Iterator[_Slide]:
+    """Fingerprint and name the slides; yields them in the order of their files."""
+    prints: dict[int, str] = {}
+    errors: dict[int, SlidescoreError] = {}
+    for number, source in enumerate(found):
+        try:
+            prints[number] = fingerprint(source.path)
+        except SlidescoreError as error:
+            errors[number] = error
+    named = dict(zip(prints, slide_ids([(found[n], prints[n]) for n in prints]), strict=True))
+    for number, source in enumerate(found):
+        if number in errors:
+            name = hashlib.sha256(source.file.encode("utf-8", "surrogateescape")).hexdigest()
+            identity = SlideIdentity(f"{safe_stem(source.file)}-{name[:8]}", source.file)
+            yield _Slide(source, identity, "", (), errors[number])
+            continue
+        slide_id, duplicate_of = named[number]
+        notes: tuple[dict[str, str], ...] = ()
+        if duplicate_of is not None:
+            text = f"This file is an identical copy of {duplicate_of}."
+            notes = ({"name": "duplicate_slide", "level": "warn", "text": text},)
+        yield _Slide(source, SlideIdentity(slide_id, source.file), prints[number], notes)
+
+
+def _with_threads(job: SlideJob, threads: int) -> SlideJob:
+    return replace(job, threads=threads)
+
+
+def _failed_row(slide: _Slide, reason: str, assay: Assay) -> dict[str, Any]:
+    return dict.fromkeys(SCORE_COLUMNS) | {
+        "slide_id": slide.identity.slide_id,
+        "file": slide.identity.file,
+        "status": "failed",
+        "reason": reason,
+        "compartment": assay.score.compartment,
+        "cutoff": assay.call.cutoff.text,
+        "profile": numeric_profile(assay),
+        "assay_digest": assay_digest(assay),
+        "model_digest": build_segmenter(assay).digest,
+        "slidescore_version": slidescore_version(),
+    }
+
+
+def _write_run_json(
+    folder: RunFolder, loaded: LoadedAssay, options: RunOptions, given: Sequence[Path], slides: Sequence[_Slide]
+) -> None:
+    segmenter = build_segmenter(loaded.assay)
+    content = {
+        "schema": RUN_SCHEMA,
+        "tool": "slidescore",
+        "assay": {"name": loaded.assay.name, "digest": assay_digest(loaded.assay), "text": loaded.text},
+        "model": {"name": segmenter.name, "digest": segmenter.digest},
+        "versions": library_versions(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": list(options.command),
+        "devices": ["cpu"],
+        "inputs": [str(path) for path in given],
+        "roi": str(options.roi) if options.roi else None,
+        "overlay_mpp": options.overlay_mpp,
+        "slides": {slide.identity.slide_id: str(slide.source.path.resolve()) for slide in slides},
+    }
+    write_json(folder.run_json, content)
+
+
+def _stray_annotations(options: RunOptions, found: Sequence[SlideInput]) -> tuple[str, ...]:
+    if options.roi is None:
+        return ()
+    wanted = {f"{source.file}.geojson" for source in found}
+    drawn = {path.relative_to(options.roi).as_posix() for path in options.roi.rglob("*.geojson")}
+    return tuple(f"{name} belongs to no slide of this run" for name in sorted(drawn - wanted))
+
+
+def is_internal(error: SlidescoreError | None) -> bool:
+    """Whether a slide failed because of slidescore itself rather than because of the slide."""
+    return isinstance(error, UnforeseenError) and not isinstance(error, WorkerCrashError)

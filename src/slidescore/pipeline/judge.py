@@ -1,0 +1,217 @@
+"""Right of the wall: from measurements to scores and calls. Reads no pixel, so a `rescore` is this and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from slidescore.assay import Assay, assay_digest, left_digest
+from slidescore.pipeline.analysis import SlideAnalysis
+from slidescore.pipeline.tile import AreaSums
+from slidescore.qc.checks import Flag, check_slide, measure_slide, worst_level
+from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
+from slidescore.scoring import Call, CallLabel, Coverage, Scores, make_call, score_cells
+from slidescore.version import library_versions
+
+RESULT_SCHEMA = 1
+UM2_PER_MM2 = 1e6
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SlideIdentity:
+    """How a slide is named in every table."""
+
+    slide_id: str
+    file: str
+    patient_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlideResult:
+    """One slide, measured and scored.
+
+    Attributes
+    ----------
+    record
+        The content of result.json, without the digests of the other files.
+    cells, tiles
+        The tables beside it.
+    assay
+        What it was scored under.
+    """
+
+    record: dict[str, Any]
+    cells: pa.Table
+    tiles: pa.Table
+    assay: Assay
+
+    @property
+    def row(self) -> Row:
+        """The slide's row of scores.csv."""
+        row: Row = self.record["scores"]
+        return row
+
+    @property
+    def regions(self) -> list[Row]:
+        """The slide's rows of regions.csv."""
+        rows: list[Row] = self.record["regions"]
+        return rows
+
+    @property
+    def h_score(self) -> float | None:
+        """H-score in the assay's compartment."""
+        value: float | None = self.row["h_score"]
+        return value
+
+    @property
+    def call(self) -> str:
+        """HIGH, LOW, EQUIVOCAL or NOT_EVALUABLE."""
+        return str(self.row["call"])
+
+
+def judge_slide(analysis: SlideAnalysis, assay: Assay, identity: SlideIdentity) -> SlideResult:
+    """Score a slide's measurements under an assay.
+
+    Parameters
+    ----------
+    analysis
+        Measurements made under an assay with the same left half.
+    assay
+        Thresholds, tumor rule, cut-off and limits.
+    identity
+        Name of the slide.
+    """
+    facts, cells, tiles = analysis.facts, analysis.cells, analysis.tiles
+    coverage = slide_coverage(tiles)
+    scores = score_cells(cells, assay)
+    call = make_call(scores, coverage, assay)
+    flags = check_slide(facts, cells, tiles, coverage, call, assay)
+    row = _row(identity, facts, scores, coverage, call, flags, assay)
+    record = {
+        "schema": RESULT_SCHEMA,
+        "slide_id": identity.slide_id,
+        "file": identity.file,
+        "status": row["status"],
+        "reason": row["reason"],
+        "scores": row,
+        "regions": _region_rows(analysis, assay, identity),
+        **facts,
+        "region_areas": {name: _area_values(areas) for name, areas in analysis.region_areas.items()},
+        "ledger": _ledger(tiles),
+        "qc": {
+            "flags": [{"name": flag.name, "level": flag.level, "text": flag.text} for flag in flags],
+            "measures": measure_slide(cells, tiles),
+        },
+        "assay": {"name": assay.name, "digest": assay_digest(assay), "left_digest": left_digest(assay)},
+        "versions": library_versions(),
+    }
+    return SlideResult(record, cells, tiles, assay)
+
+
+def slide_coverage(tiles: pa.Table) -> Coverage:
+    """Sum the ledger up to the coverage of a slide."""
+    tissue = tiles.column("tissue_um2").to_numpy()
+    failed = np.array([status == "failed" for status in tiles.column("status").to_pylist()], dtype=bool)
+    areas = AreaSums(
+        float(tissue.sum()),
+        float(tiles.column("scored_um2").to_numpy().sum()),
+        float(tiles.column("excluded_um2").to_numpy().sum()),
+        float(tiles.column("missing_um2").to_numpy().sum()),
+    )
+    return _coverage(areas, failed_um2=float(tissue[failed].sum()))
+
+
+def _coverage(areas: AreaSums, *, failed_um2: float) -> Coverage:
+    tissue = areas.tissue_um2
+    whole = tissue or 1.0
+    return Coverage(
+        tissue, areas.scored_um2, areas.excluded_um2 / whole, failed_um2 / whole, areas.missing_um2 / whole
+    )
+
+
+def _region_rows(analysis: SlideAnalysis, assay: Assay, identity: SlideIdentity) -> list[Row]:
+    names = np.array(analysis.cells.column("region").to_pylist(), dtype=object)
+    rows = []
+    for name, areas in analysis.region_areas.items():
+        # A region's failed share is what is neither scored, nor excluded, nor without pixels.
+        failed = areas.tissue_um2 - areas.scored_um2 - areas.excluded_um2 - areas.missing_um2
+        coverage = _coverage(areas, failed_um2=max(0.0, failed))
+        scores = score_cells(analysis.cells, assay, only=names == name)
+        call = make_call(scores, coverage, assay)
+        flags = check_slide(analysis.facts, analysis.cells, analysis.tiles, coverage, call, assay)
+        row = _row(identity, analysis.facts, scores, coverage, call, flags, assay)
+        rows.append({**row, "region": name})
+    assert all(tuple(row) == REGION_COLUMNS for row in rows)
+    return rows
+
+
+def _row(
+    identity: SlideIdentity,
+    facts: Mapping[str, Any],
+    scores: Scores,
+    coverage: Coverage,
+    call: Call,
+    flags: list[Flag],
+    assay: Assay,
+) -> Row:
+    """Fill a row of scores.csv; what is not computed stays None, never zero."""
+    evaluable = call.label is not CallLabel.NOT_EVALUABLE
+    h = scores.h_by_compartment
+    values: Row = dict.fromkeys(SCORE_COLUMNS)
+    values |= {
+        "slide_id": identity.slide_id,
+        "file": identity.file,
+        "patient_id": identity.patient_id,
+        "status": "scored" if evaluable else "not_evaluable",
+        "reason": call.reason or None,
+        "call": str(call.label),
+        "call_status": call.status,
+        "n_cells": scores.n_cells,
+        "n_tumor_cells": scores.n_tumor_cells,
+        "n0": scores.counts.n0,
+        "n1": scores.counts.n1,
+        "n2": scores.counts.n2,
+        "n3": scores.counts.n3,
+        "n_fallback": scores.n_fallback,
+        "compartment": assay.score.compartment,
+        "cutoff": call.cutoff,
+        "qc": worst_level(flags),
+        "qc_flags": ";".join(flag.name for flag in flags) or None,
+        "mpp": facts["slide"]["mpp"],
+        "mpp_source": facts["slide"]["mpp_source"],
+        "tissue_mm2": coverage.tissue_um2 / UM2_PER_MM2,
+        "scored_mm2": coverage.scored_um2 / UM2_PER_MM2,
+        "excluded_fraction": coverage.excluded_fraction,
+        "failed_fraction": coverage.failed_fraction,
+        "profile": facts["profile"],
+        "assay_digest": assay_digest(assay),
+        "model_digest": facts["model"]["digest"],
+        "slidescore_version": library_versions()["slidescore"],
+    }
+    if evaluable:
+        values |= {
+            "h_score": scores.counts.h_score,
+            "percent_positive": scores.counts.percent_positive,
+            "h_nucleus": h["nucleus"],
+            "h_cytoplasm": h["cytoplasm"],
+            "h_membrane": h["membrane"],
+            "h_cell": h["cell"],
+            "h_all_cells": scores.h_all_cells,
+            "h_without_exclusions": scores.h_without_exclusions,
+        }
+    return values
+
+
+def _area_values(areas: AreaSums) -> list[float]:
+    return [areas.tissue_um2, areas.scored_um2, areas.excluded_um2, areas.missing_um2]
+
+
+def _ledger(tiles: pa.Table) -> dict[str, int]:
+    statuses = tiles.column("status").to_pylist()
+    return {status: statuses.count(status) for status in ("scored", "excluded", "failed", "missing")}

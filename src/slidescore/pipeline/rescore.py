@@ -1,0 +1,205 @@
+"""The story of a rescore: new thresholds, cut-offs or rules on old measurements, without reading a pixel."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, load_annotations
+from slidescore.assay import Assay, LoadedAssay, assay_digest, changed_left_keys, load_assay
+from slidescore.cells import CELL_SCHEMA
+from slidescore.errors import AssayError, RunFolderError, SlidescoreError
+from slidescore.pipeline.analysis import SlideAnalysis
+from slidescore.pipeline.cohort import RunSummary
+from slidescore.pipeline.judge import SlideIdentity, SlideResult, judge_slide
+from slidescore.pipeline.publish import write_cohort_page, write_slide_files
+from slidescore.pipeline.tile import AreaSums
+from slidescore.pipeline.tile_table import TILE_SCHEMA
+from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
+from slidescore.report.files import read_json, read_parquet, write_csv, write_json
+from slidescore.report.run_folder import RunFolder, SlideFolder, held, list_results, open_run_folder
+from slidescore.report.score_rows import read_score_rows
+from slidescore.slide import SlideReader, fingerprint, open_slide
+from slidescore.version import library_versions
+
+
+def rescore(
+    run: str | Path,
+    out: str | Path,
+    assay: str | Path | LoadedAssay,
+    *,
+    overwrite: bool = False,
+    command: tuple[str, ...] = (),
+    on_slide: Callable[[int, int, str], None] | None = None,
+) -> RunSummary:
+    """Score the measurements of a run under another assay, into a new run folder.
+
+    Tables and pages are those that a fresh run would write. Overlays and galleries are drawn again where the slides
+    can still be reached; elsewhere they are left out and the slide says so.
+
+    Parameters
+    ----------
+    run
+        A run folder; it is not changed.
+    out
+        The new run folder.
+    assay
+        An assay that measures what the run's assay measured.
+    overwrite
+        Take up a folder that holds results of another assay.
+    command
+        The command line, for run.json.
+    on_slide
+        Told before each slide: its number, how many there are, its file.
+
+    Raises
+    ------
+    AssayError
+        If the new assay differs left of the wall: that needs a new score.
+    RunFolderError
+        If `run` is no run folder or `out` cannot be written.
+    """
+    source = RunFolder(Path(run))
+    loaded = assay if isinstance(assay, LoadedAssay) else load_assay(assay)
+    refuse_new_measurements(source.read_assay(), loaded)
+    if Path(out).resolve() == source.path.resolve():
+        raise RunFolderError("is the run itself", where=str(out), remedy="give another --out")
+    old_run, results = read_json(source.run_json), list_results(source)
+    target = open_run_folder(Path(out), loaded, overwrite=overwrite)
+    with held(target):
+        _write_run_json(target, old_run, loaded, command)
+        records: dict[str, dict[str, Any]] = {}
+        for number, old in enumerate(results):
+            if on_slide:
+                on_slide(number, len(results), old["file"])
+            records[old["slide_id"]] = _rescore_slide(source, target, old, loaded.assay, old_run)
+        rows = _rows(source, records, loaded.assay)
+        write_csv(target.path / "scores.csv", SCORE_COLUMNS, rows)
+        regions = [region for row in rows if row["slide_id"] in records for region in records[row["slide_id"]]["regions"]]
+        write_csv(target.path / "regions.csv", REGION_COLUMNS, regions)
+        write_cohort_page(target, rows)
+    return RunSummary(target.path, tuple(rows), 0)
+
+
+def refuse_new_measurements(old: Assay, new: LoadedAssay) -> None:
+    """Refuse an assay that would measure something else than the run did.
+
+    Raises
+    ------
+    AssayError
+        Naming the first differing key left of the wall.
+    """
+    changed = changed_left_keys(old, new.assay)
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise AssayError(
+            f"'{changed[0]}'{more} differs from the run's assay; this needs score",
+            where=new.origin,
+            remedy="run 'slidescore score' with this assay",
+        )
+
+
+def load_analysis(folder: SlideFolder, record: dict[str, Any]) -> SlideAnalysis:
+    """Read the measurements of a finished slide.
+
+    Raises
+    ------
+    RunFolderError
+        If a table is missing or damaged, or the record lacks a part.
+    """
+    try:
+        facts = {
+            part: record[part]
+            for part in ("slide", "analysis", "stains", "degradations", "profile", "model", "annotations", "notes")
+        }
+        areas = {name: AreaSums(*values) for name, values in record["region_areas"].items()}
+    except (KeyError, TypeError) as error:
+        raise RunFolderError(f"lacks {error}", where=str(folder.result)) from error
+    return SlideAnalysis(
+        read_parquet(folder.path / "cells.parquet", CELL_SCHEMA),
+        read_parquet(folder.path / "tiles.parquet", TILE_SCHEMA),
+        facts,
+        areas,
+    )
+
+
+def _rescore_slide(
+    source: RunFolder, target: RunFolder, old: dict[str, Any], assay: Assay, run: dict[str, Any]
+) -> dict[str, Any]:
+    old_folder, folder = source.slide(old["slide_id"]), target.slide(old["slide_id"])
+    identity = SlideIdentity(old["slide_id"], old["file"], old["scores"].get("patient_id"))
+    result = judge_slide(load_analysis(old_folder, old), assay, identity)
+    key = {**old["key"], "assay_digest": assay_digest(assay)}
+    folder.begin()
+    reader, annotations = _reach(old, assay, run)
+    try:
+        write_slide_files(folder.work, result, reader, annotations, overlay_mpp=run.get("overlay_mpp"))
+    finally:
+        if reader is not None:
+            reader.close()
+    # The tables are copied, not written again: they are left of the wall.
+    for name in ("cells.parquet", "tiles.parquet"):
+        shutil.copyfile(old_folder.path / name, folder.work / name)
+    if reader is None and (old_folder.path / "thumbnail.png").is_file():
+        shutil.copyfile(old_folder.path / "thumbnail.png", folder.work / "thumbnail.png")
+    folder.finish(result.record, key)
+    return result.record
+
+
+def _reach(
+    old: dict[str, Any], assay: Assay, run: dict[str, Any]
+) -> tuple[SlideReader | None, AnnotationSet]:
+    """Open the slide and its annotations if they are still where they were and what they were."""
+    annotations = NO_ANNOTATIONS
+    try:
+        path = Path(run["slides"][old["slide_id"]])
+        if fingerprint(path) != old["key"]["fingerprint"]:
+            return None, annotations
+        if old.get("annotations") and run.get("roi"):
+            annotations = load_annotations(Path(run["roi"]) / f"{old['file']}.geojson", assay.tissue.annotations)
+        return open_slide(path), annotations
+    except (SlidescoreError, KeyError):
+        return None, annotations
+
+
+def _rows(source: RunFolder, records: dict[str, dict[str, Any]], assay: Assay) -> list[dict[str, Any]]:
+    """Keep the order of the old table; a slide that failed there has failed here too."""
+    rows = []
+    for old in read_score_rows(source.path / "scores.csv"):
+        if old["slide_id"] in records:
+            rows.append(records[old["slide_id"]]["scores"])
+        else:
+            rows.append(
+                old
+                | {
+                    "compartment": assay.score.compartment,
+                    "cutoff": assay.call.cutoff.text,
+                    "assay_digest": assay_digest(assay),
+                    "slidescore_version": library_versions()["slidescore"],
+                }
+            )
+    return rows
+
+
+def _write_run_json(target: RunFolder, old: dict[str, Any], loaded: LoadedAssay, command: tuple[str, ...]) -> None:
+    write_json(
+        target.run_json,
+        {
+            **old,
+            "assay": {"name": loaded.assay.name, "digest": assay_digest(loaded.assay), "text": loaded.text},
+            "versions": library_versions(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": list(command),
+            "rescored_from": {"assay_digest": old["assay"]["digest"], "created": old["created"]},
+        },
+    )
+
+
+def result_of(folder: SlideFolder, assay: Assay) -> SlideResult:
+    """Read a finished slide back as the result it was."""
+    record = read_json(folder.result)
+    analysis = load_analysis(folder, record)
+    return SlideResult(record, analysis.cells, analysis.tiles, assay)

@@ -1,0 +1,29 @@
+"""Reading scores.csv back."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from slidescore.errors import RunFolderError
+from slidescore.report.columns import SCORE_COLUMNS
+
+
+def read_score_rows(path: Path) -> list[dict[str, str | None]]:
+    """Read the rows of scores.csv as text; an empty cell is None.
+
+    Raises
+    ------
+    RunFolderError
+        If the file is missing or its columns are not those of this version.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as handle:
+            reader = csv.DictReader(handle)
+            if tuple(reader.fieldnames or ()) != SCORE_COLUMNS:
+                raise RunFolderError("has other columns than this version writes", where=str(path))
+            return [{key: value or None for key, value in row.items()} for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        if isinstance(error, RunFolderError):
+            raise
+        raise RunFolderError(f"cannot be read: {error}", where=str(path)) from error
