@@ -115,7 +115,7 @@ def score_job(job: SlideJob, report: Callable[[tuple[int, int, int]], None]) -> 
         _throttled(report), job.notes,
     )  # fmt: skip
     with open_slide(job.path) as reader:
-        write_slide_files(folder.work, result, reader, annotations, overlay_mpp=job.overlay_mpp)
+        write_slide_files(folder.work, result, reader, annotations, overlay_mpp=job.overlay_mpp, threads=job.threads)
     folder.finish(result.record, job.key)
     return SlideOutcome(result.record, _timing(result, time.perf_counter() - started))
 

@@ -54,6 +54,8 @@ KIND_COLOURS: Final[tuple[Rgb, ...]] = (*BIN_COLOURS, OTHER_COLOUR, OTHER_COLOUR
 # Later kinds lie on top where outlines cross: excluded and other cells lowest, then bins upwards.
 _DRAW_ORDER: Final = (EXCLUDED_KIND, OTHER_KIND, 0, 1, 2, 3)
 _SHIFT: Final = 8
+# An outline that runs exactly between two pixels is drawn on the one inside, on every side of the cell.
+_INWARDS_PX: Final = 1 / 16
 _HATCH_PERIOD_PX: Final = 12
 _STIPPLE_PERIOD_PX: Final = 4
 _STIPPLE_ON_PX: Final = 2
@@ -175,7 +177,9 @@ def _draw_outlines(rgb: Image, frame: _Frame, cells: CellDrawing, thickness_px: 
     stops = np.cumsum(lengths)
     owner = np.repeat(np.arange(near.size), lengths)
     which = np.arange(stops[-1]) + np.repeat(cells.starts[near] - (stops - lengths), lengths)
-    xy = np.stack([cells.x_l0[near], cells.y_l0[near]], axis=1)[owner] + cells.points[which]
+    offsets = cells.points[which]
+    inwards = np.sign(offsets) * (_INWARDS_PX * scale)
+    xy = np.stack([cells.x_l0[near], cells.y_l0[near]], axis=1)[owner] + offsets - inwards
     outlines = np.split(wide.fixed(xy), stops[:-1])
     canvas = cv2.copyMakeBorder(rgb, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
     for kind in _DRAW_ORDER:

@@ -1,0 +1,36 @@
+"""`slidescore rescore`: another assay on a run's measurements."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from slidescore.cli.main import EXIT_SOME_FAILED
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The new run folder.")
+@click.option("--assay", required=True, help="Name of a shipped assay, or an assay file.")
+@click.option("--overwrite", is_flag=True, help="Write over another assay's results.")
+def rescore(run: Path, out: Path, assay: str, overwrite: bool) -> int:
+    """Score the measurements of RUN under another assay, without reading pixels.
+
+    Thresholds, cut-offs, the score and the tumor rule may differ. What changes a measurement needs 'slidescore score'.
+    """
+    from slidescore.cli.tables import print_failures, print_scores
+    from slidescore.pipeline.rescore import rescore as rescore_run
+
+    def say(number: int, total: int, file: str) -> None:
+        click.echo(f"[{number + 1}/{total}] {file}", err=True)
+
+    summary = rescore_run(
+        run, out, assay, overwrite=overwrite, command=("slidescore", *sys.argv[1:]), on_slide=say
+    )
+    print_scores(summary)
+    if summary.failed:
+        print_failures(summary)
+        return EXIT_SOME_FAILED
+    return 0

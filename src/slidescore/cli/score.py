@@ -1,0 +1,72 @@
+"""`slidescore score`: a directory of slides in, a run folder out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from slidescore.assay.load import DEFAULT_ASSAY
+from slidescore.cli.main import EXIT_SOME_FAILED
+
+
+def _overlay_mpp(context: click.Context, parameter: click.Parameter, value: str) -> float | None:
+    if value.lower() == "none":
+        return None
+    try:
+        mpp = float(value)
+    except ValueError:
+        mpp = -1.0
+    if not 0.1 <= mpp <= 100:  # noqa: PLR2004 - finer than any scanner, coarser than a thumbnail
+        raise click.BadParameter("give um per pixel between 0.1 and 100, or none")
+    return mpp
+
+
+def _device(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if value not in ("auto", "cpu"):
+        raise click.BadParameter("the classical segmenter runs on the CPU; use auto or cpu")
+    return value
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder; made, or taken up again.")
+@click.option("--assay", default=DEFAULT_ASSAY, show_default=True, help="Name of a shipped assay, or an assay file.")
+@click.option("--device", default="auto", show_default=True, callback=_device, help="auto or cpu.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Slides scored at once.  [default: one a core]")
+@click.option("--mpp", type=click.FloatRange(0.05, 2.0), help="um per pixel, for slides that state none.")
+@click.option("--roi", type=click.Path(path_type=Path), help="Folder of QuPath annotations: <file>.geojson.")
+@click.option(
+    "--overlay-mpp", default="1.0", show_default=True, callback=_overlay_mpp, help="um per overlay pixel, or none."
+)
+@click.option("--overwrite", is_flag=True, help="Score everything again, even over another assay's results.")
+def score(
+    inputs: tuple[Path, ...],
+    out: Path,
+    assay: str,
+    device: str,
+    workers: int | None,
+    mpp: float | None,
+    roi: Path | None,
+    overlay_mpp: float | None,
+    overwrite: bool,
+) -> int:
+    """Score every slide in INPUTS: files, and directories searched recursively.
+
+    The same command again goes on where it stopped: finished slides are kept, failed ones tried again.
+    """
+    from slidescore.cli.progress import show_progress
+    from slidescore.cli.tables import print_failures, print_scores
+    from slidescore.pipeline.cohort import RunOptions, score_directory
+
+    options = RunOptions(workers, mpp, roi, overlay_mpp, overwrite, ("slidescore", *sys.argv[1:]))
+    with show_progress() as listener:
+        summary = score_directory(inputs, out, assay, options=options, on_event=listener)
+    for warning in summary.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    print_scores(summary)
+    if summary.failed:
+        print_failures(summary)
+        return EXIT_SOME_FAILED
+    return 0
