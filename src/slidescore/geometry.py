@@ -38,4 +38,6 @@ class Region:
 
     def intersects(self, other: Region) -> bool:
         """Whether the two rectangles share at least one pixel."""
-        return self.x < other.x_end and other.x < self.x_end and self.y < other.y_end and other.y < self.y_end
+        across = min(self.x_end, other.x_end) - max(self.x, other.x)
+        down = min(self.y_end, other.y_end) - max(self.y, other.y)
+        return across > 0 and down > 0

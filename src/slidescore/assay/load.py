@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -45,7 +45,9 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise AssayError("a key must be a word", where=f"line {key_node.start_mark.line + 1}")
             if key in seen:
                 raise AssayError(f"key '{key}' stands twice", where=f"line {key_node.start_mark.line + 1}")
             seen.add(key)
@@ -100,11 +102,12 @@ def parse_assay(text: str, *, where: str) -> Assay:
         Naming the first offending key, what is wrong with it and, for an unknown key, the nearest known one.
     """
     try:
-        raw = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        raw = yaml.load(text, Loader=_UniqueKeyLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        raise AssayError(f"not valid YAML: {getattr(error, 'problem', error)}", where=f"{where}{line}") from error
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise AssayError(f"not valid YAML: {problem}", where=f"{where}{line}") from error
     except AssayError as error:
         raise AssayError(error.message, where=f"{where} {error.where}") from None
     if not isinstance(raw, dict):
@@ -127,6 +130,9 @@ def _refuse_unknown_keys(raw: Mapping[Any, Any], model: type[BaseModel], where: 
         for inner in _models_in(known[key].annotation):
             if isinstance(value, dict):
                 _refuse_unknown_keys(value, inner, where, f"{prefix}{key}.")
+            for number, each in enumerate(value if isinstance(value, list) else []):
+                if isinstance(each, dict):
+                    _refuse_unknown_keys(each, inner, where, f"{prefix}{key}.{number}.")
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

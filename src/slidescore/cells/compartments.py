@@ -22,6 +22,8 @@ Labels = NDArray[np.int32]
 
 N_SECTORS = 8
 """Directions in which a cell may end at its own distance: a nucleus seldom lies in the middle of its cell."""
+NUCLEAR_FACTOR = 2.0
+"""A nucleus this many times darker than its cytoplasm is stained itself, and its blur is no cytoplasm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +118,15 @@ def end_cells(
     Rings one pixel wide around the nucleus, whole and in eight sectors, are followed outwards from where optics no
     longer mix the nucleus in. The highest whole ring is the cell's level. In a sector the cell ends before the first
     ring beyond that one whose mean is below `keep_fraction` of the level, provided that it has fallen by
-    `min_fall_od`.
+    `min_fall_od`. Where the nucleus is far darker than the level, what falls is the nucleus's own blur, and the cell
+    keeps the full expansion.
     """
     n = int(cells.max(initial=0))
     n_rings = max(1, int(np.ceil(sizes.expansion_px)))
     sector = _sectors(nuclei, cells, n)
     total, count = _sum_rings(cells, distance_px, sector, dab_od, n, n_rings, sizes.guard_px)
-    reach = _reach(total, count, sizes.expansion_px, sizes.min_fall_od, sizes.keep_fraction)
+    nucleus_od = _mean_in_nucleus(nuclei, dab_od, n)
+    reach = _reach(total, count, nucleus_od, sizes.expansion_px, sizes.min_fall_od, sizes.keep_fraction)
     ended: Labels = np.where(distance_px <= reach[cells, sector], cells, 0).astype(np.int32)
     return ended
 
@@ -172,9 +176,20 @@ def _sum_rings(
     return total, count
 
 
+def _mean_in_nucleus(nuclei: Labels, dab: NDArray[np.float32], n: int) -> NDArray[np.float64]:
+    inside = nuclei.ravel()
+    total = np.bincount(inside, weights=dab.ravel(), minlength=n + 1)
+    return np.asarray(total / np.maximum(np.bincount(inside, minlength=n + 1), 1))
+
+
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _reach(
-    total: NDArray[np.float64], count: NDArray[np.float64], expansion: float, min_fall: float, keep_fraction: float
+    total: NDArray[np.float64],
+    count: NDArray[np.float64],
+    nucleus_od: NDArray[np.float64],
+    expansion: float,
+    min_fall: float,
+    keep_fraction: float,
 ) -> NDArray[np.float32]:
     n, n_rings = total.shape[0] - 1, total.shape[2]
     reach = np.full((n + 1, N_SECTORS), expansion, dtype=np.float32)
@@ -184,7 +199,7 @@ def _reach(
             pixels = count[k, :, ring].sum()
             if pixels > 0 and total[k, :, ring].sum() / pixels > level:
                 level, at = total[k, :, ring].sum() / pixels, ring
-        if at < 0:
+        if at < 0 or nucleus_od[k] > NUCLEAR_FACTOR * level:
             continue
         for s in range(N_SECTORS):
             for ring in range(at + 1, n_rings):

@@ -1,0 +1,223 @@
+"""Charts as inline SVG: no plotting library, colours from the page's style so that they follow light and dark.
+
+Every chart says its numbers in text as well: colour only repeats what position and label say. Charts take numbers,
+never tables or files, and return markup whose every text is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from slidescore.report.page import NOTHING, show_number, show_percent, show_score
+from slidescore.scoring import BIN_NAMES
+
+WIDTH: Final = 560
+STRIP_WIDTH: Final = 900
+SMALL_WIDTH: Final = 120
+HISTOGRAM_STEP_OD: Final = 0.02
+HISTOGRAM_END_OD: Final = 1.5
+MAX_H: Final = 300.0
+
+_INSIDE_LABEL_PX: Final = 26.0
+_LABEL_WIDTH_PX: Final = 62.0
+_TICK_STEPS: Final = (1, 2, 5)
+_MAX_TICKS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One slide on the cohort's strip: its score, its interval if there is one, and its name."""
+
+    value: float
+    low: float | None
+    high: float | None
+    name: str
+
+
+def draw_bin_bar(counts: Sequence[int]) -> Markup:
+    """Draw the four bins as one stacked bar with counts and percentages below."""
+    total = sum(counts)
+    parts = _stack(counts, WIDTH, 24) if total else [_rect("empty", 0.5, 0.5, WIDTH - 1, 23)]
+    x = 0.0
+    for number, count in enumerate(counts):
+        width = WIDTH * count / total if total else 0.0
+        if width >= _INSIDE_LABEL_PX:
+            parts.append(
+                _text(x + width / 2, 16, "0" if number == 0 else BIN_NAMES[number], f"on-bin{number}", "middle")
+            )
+        x += width
+    for number, (name, count) in enumerate(zip(BIN_NAMES, counts, strict=True)):
+        left = WIDTH / len(counts) * number
+        share = show_percent(100 * count / total) if total else NOTHING
+        parts += [_rect(f"bin{number}", left, 36, 10, 10), _text(left + 16, 45, name)]
+        parts.append(_text(left + 16, 63, f"{show_number(count)} ({share})", "quiet"))
+    return _svg(68, f"Tumor cells by bin, n = {show_number(total)}", parts)
+
+
+def draw_small_bin_bar(counts: Sequence[int]) -> Markup:
+    """Draw the four bins as a bar for a table row; the numbers are in its title."""
+    words = ", ".join(f"{name} {show_number(count)}" for name, count in zip(BIN_NAMES, counts, strict=True))
+    return _svg(12, words, _stack(counts, SMALL_WIDTH, 12), width=SMALL_WIDTH, style="small-chart")
+
+
+def draw_histogram(
+    dab_od: NDArray[np.float32], thresholds: tuple[float, float, float], compartment: str, statistic: str
+) -> Markup:
+    """Draw how DAB optical density is distributed over cells, with the thresholds between the bins.
+
+    Parameters
+    ----------
+    dab_od
+        float32, (N,), one value a counted tumor cell; NaN is left out. What lies beyond the axis is in its end bars.
+    thresholds
+        DAB OD at which 1+, 2+ and 3+ begin.
+    compartment, statistic
+        What the values are, for the axis.
+    """
+    values = dab_od[~np.isnan(dab_od)]
+    n_bars = round(HISTOGRAM_END_OD / HISTOGRAM_STEP_OD)
+    # Compared as float32, as bins are, so that a bar and its cells' bin agree.
+    edges = (np.arange(1, n_bars) * HISTOGRAM_STEP_OD).astype(np.float32)
+    counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=n_bars)
+    left, top, width, height = 48.0, 34.0, WIDTH - 58.0, 130.0
+    scale, bar_width = width / HISTOGRAM_END_OD, width / n_bars
+    step = _tick_step(int(counts.max(initial=0)))
+    peak = max(step, -(-int(counts.max(initial=0)) // step) * step)
+    parts = [_text(left - 6, 12, "cells", "quiet", "end")]
+    for n in range(0, peak + 1, step):
+        y = top + height * (1 - n / peak)
+        parts += [_line("grid", left, y, left + width, y), _text(left - 6, y + 4, show_number(n), "quiet", "end")]
+    for k in np.flatnonzero(counts):
+        number = int(np.searchsorted(thresholds, (k + 0.5) * HISTOGRAM_STEP_OD, side="right"))
+        bar = height * float(counts[k]) / peak
+        parts.append(_rect(f"bin{number}", left + float(k) * bar_width, top + height - bar, bar_width - 0.6, bar))
+    for quarter in range(int(HISTOGRAM_END_OD * 4) + 1):
+        parts.append(_text(left + quarter / 4 * scale, top + height + 16, f"{quarter / 4:g}", "quiet", "middle"))
+    last_end = -1.0
+    for name, od in zip(BIN_NAMES[1:], thresholds, strict=True):
+        x = left + min(od, HISTOGRAM_END_OD) * scale
+        raised = x + 3 < last_end  # a label that would run into the one before it goes one line up
+        y = top - 18 if raised else top - 4
+        last_end = last_end if raised else x + _LABEL_WIDTH_PX
+        parts += [_line("threshold", x, y - 8, x, top + height), _text(x + 3, y, f"{name} ≥ {od:.2f}", "quiet")]
+    title = f"DAB optical density, {compartment} ({statistic})"
+    parts.append(_text(left + width / 2, top + height + 36, title, "", "middle"))
+    return _svg(round(top + height + 42), f"{title}, n = {show_number(len(values))} tumor cells", parts)
+
+
+def draw_compartments(
+    h_by_compartment: Mapping[str, float | None], scored: str, cutoff: float | None, cutoff_label: str = ""
+) -> Markup:
+    """Draw the H-score of each compartment; the cut-off stands only at the compartment that it belongs to."""
+    left, top, row = 96.0, 18.0, 26.0
+    width = WIDTH - left - 56.0
+    bottom = top + row * len(h_by_compartment)
+    parts = []
+    for h in (0, 100, 200, 300):
+        x = left + width * h / MAX_H
+        parts += [_line("grid", x, top, x, bottom), _text(x, bottom + 15, str(h), "quiet", "middle")]
+    for number, (name, value) in enumerate(h_by_compartment.items()):
+        y, own = top + row * number, name == scored
+        parts += [
+            _text(0, y + 17, name, "strong" if own else ""),
+            _rect("bar-scored" if own else "bar", left, y + 5, width * (value or 0.0) / MAX_H, 16),
+            _text(WIDTH, y + 17, show_score(value, 1), "strong" if own else "", "end"),
+        ]
+        if own and cutoff is not None:
+            x = left + width * cutoff / MAX_H
+            before = cutoff > MAX_H / 2
+            parts += [
+                _line("threshold", x, 0, x, y + 1),
+                _line("cutoff", x, y + 1, x, y + 25),
+                _text(x - 5 if before else x + 5, 11, cutoff_label, "quiet", "end" if before else "start"),
+            ]
+    words = ", ".join(f"{name} {show_score(value, 1)}" for name, value in h_by_compartment.items())
+    return _svg(round(bottom + 20), f"H-score by compartment: {words}", parts)
+
+
+def draw_strip(ticks: Sequence[Tick], cutoff: float | None, cutoff_label: str, axis: str, end: float) -> Markup:
+    """Draw the scores of a cohort on one axis, a tick a slide with its interval, and the cut-off.
+
+    Parameters
+    ----------
+    ticks
+        The slides that have a score.
+    cutoff, cutoff_label
+        Where the cut-off stands, and what it says.
+    axis
+        Title of the axis.
+    end
+        Its end; it begins at 0.
+    """
+    left, base = 10.0, 52.0
+    width = STRIP_WIDTH - 2 * left
+    parts = [_line("axis", left, base, left + width, base)]
+    for value in np.linspace(0, end, 7 if end == MAX_H else 6).tolist():
+        x = left + width * value / end
+        parts += [_line("axis", x, base, x, base + 4), _text(x, base + 17, f"{value:g}", "quiet", "middle")]
+    for tick in ticks:
+        x = left + width * tick.value / end
+        if tick.low is not None and tick.high is not None:
+            x_low = left + width * tick.low / end
+            parts.append(_rect("interval", x_low, base - 17, width * (tick.high - tick.low) / end, 8))
+        parts.append(_line("tick", x, base - 26, x, base, f"{tick.name}: {show_score(tick.value, 1)}"))
+    if cutoff is not None:
+        x = left + width * cutoff / end
+        before = cutoff > end / 2
+        parts += [
+            _line("cutoff", x, 2, x, base + 4),
+            _text(x - 5 if before else x + 5, 12, cutoff_label, "quiet", "end" if before else "start"),
+        ]
+    parts.append(_text(left + width / 2, base + 36, axis, "", "middle"))
+    title = f"{axis}, n = {show_number(len(ticks))} slides"
+    return _svg(round(base + 42), title, parts, width=STRIP_WIDTH, style="chart strip")
+
+
+def _stack(counts: Sequence[int], width: float, height: float) -> list[Markup]:
+    total, x, parts = sum(counts), 0.0, []
+    for number, count in enumerate(counts):
+        if count:
+            parts.append(_rect(f"bin{number}", x, 0, width * count / total, height))
+            x += width * count / total
+    return parts
+
+
+def _tick_step(peak: int) -> int:
+    """Choose a round step that cuts an axis from 0 to `peak` into at most `_MAX_TICKS`."""
+    power = 1
+    while True:
+        for factor in _TICK_STEPS:
+            if peak <= _MAX_TICKS * power * factor:
+                return power * factor
+        power *= 10
+
+
+def _rect(style: str, x: float, y: float, width: float, height: float) -> Markup:
+    return Markup('<rect class="{}" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"/>').format(
+        style, x, y, width, height
+    )
+
+
+def _line(style: str, x1: float, y1: float, x2: float, y2: float, title: str = "") -> Markup:
+    inside = Markup("<title>{}</title>").format(title) if title else ""
+    return Markup('<line class="{}" x1="{:.2f}" y1="{:.2f}" x2="{:.2f}" y2="{:.2f}">{}</line>').format(
+        style, x1, y1, x2, y2, inside
+    )
+
+
+def _text(x: float, y: float, content: str, style: str = "", anchor: str = "start") -> Markup:
+    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
+        style, x, y, anchor, content
+    )
+
+
+def _svg(height: int, title: str, parts: Sequence[Markup], *, width: int = WIDTH, style: str = "chart") -> Markup:
+    return Markup(
+        '<svg class="{}" role="img" viewBox="0 0 {} {}" width="{}" height="{}"><title>{}</title>{}</svg>'
+    ).format(style, width, height, width, height, title, Markup("").join(parts))
