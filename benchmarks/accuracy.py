@@ -18,13 +18,12 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-import phantom as ph  # noqa: E402
-
-from slidescore.assay import load_assay  # noqa: E402
-from slidescore.cells.table import floats  # noqa: E402
-from slidescore.pipeline.analysis import analyze_slide  # noqa: E402
-from slidescore.scoring import bin_values  # noqa: E402
-from slidescore.slide import ArrayReader  # noqa: E402
+import phantom as ph
+from slidescore.assay import load_assay
+from slidescore.cells.table import floats
+from slidescore.pipeline.analysis import analyze_slide
+from slidescore.scoring import bin_values
+from slidescore.slide import ArrayReader
 
 MATCH_UM = 5.0
 COMPARTMENTS = ("nucleus", "cytoplasm", "membrane", "cell")
@@ -133,10 +132,7 @@ def _counts(truth: np.ndarray, found: np.ndarray, mpp: float) -> tuple[int, int,
 
 def _f1s(counts: np.ndarray) -> dict[str, float]:
     names = ("detection_f1", "positive_f1", "negative_f1")
-    return {
-        name: round(2 * tp / max(2 * tp + fp + fn, 1), 3)
-        for name, (tp, fp, fn) in zip(names, counts, strict=True)
-    }
+    return {name: round(2 * tp / max(2 * tp + fp + fn, 1), 3) for name, (tp, fp, fn) in zip(names, counts, strict=True)}
 
 
 def main() -> None:

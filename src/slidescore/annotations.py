@@ -124,10 +124,14 @@ def _role_of(properties: dict[str, Any], roles: Annotations, place: str) -> Role
         name = classification
     if not name:
         return "include"
-    known: dict[str, Role] = {}
-    known |= dict.fromkeys(roles.include, "include") | dict.fromkeys(roles.exclude, "exclude")
-    known |= dict.fromkeys(roles.control, "control") | dict.fromkeys(roles.tumor, "tumor")
-    known |= dict.fromkeys(roles.other, "other")
+    by_role: dict[Role, tuple[str, ...]] = {
+        "include": roles.include,
+        "exclude": roles.exclude,
+        "control": roles.control,
+        "tumor": roles.tumor,
+        "other": roles.other,
+    }
+    known = {name: role for role, names in by_role.items() for name in names}
     if name not in known:
         raise AnnotationError(
             f"class '{name}' means nothing to the assay", where=place,

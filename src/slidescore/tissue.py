@@ -104,9 +104,7 @@ def find_tissue(
     clear = valid & (density < PALE_SHARE * tissue.min_optical_density) & (texture < tissue.min_texture_od)
     white = WhiteReference(DEFAULT_WHITE, "255", int(clear.sum()))
     if stains.white == "glass":
-        white = measure_white(
-            rgb[clear], min_pixels=stains.min_glass_pixels, min_intensity=stains.min_glass_intensity
-        )
+        white = measure_white(rgb[clear], min_pixels=stains.min_glass_pixels, min_intensity=stains.min_glass_intensity)
     if white.source == "glass":
         density, texture = _density_and_texture(rgb, white.rgb)
     pen = _find_pen(rgb, valid, white.rgb if white.source == "glass" else guess, vectors, mpp, tissue)

@@ -16,8 +16,12 @@ Labels = NDArray[np.int32]
 
 N_LEVELS = 24
 """Levels between a basin's floor and its top at which the steepest contour is looked for."""
+RING_UM = 2.0
+"""Width of the surroundings that a candidate is compared with."""
 FLOOR_QUANTILE = 0.05
 TOP_QUANTILE = 0.95
+MIN_LEVEL_PIXELS = 3
+"""A level with fewer pixels says nothing about the edge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Candidates:
     labels
         int32, (H, W), 1..n.
     strength
-        float32, (n,), contrast in OD times how compact the outline is.
+        float32, (n,), hematoxylin contrast in OD times solidity.
     """
 
     labels: Labels
@@ -117,7 +121,7 @@ def _steepest_levels(
             at = (b + 0.5) / N_LEVELS
             # Mean gradient over three neighbouring levels, pulled gently towards the expected edge.
             c = count[b - 1] + count[b] + count[b + 1]
-            if c < 3:
+            if c < MIN_LEVEL_PIXELS:
                 continue
             mean = (total[b - 1] + total[b] + total[b + 1]) / c
             value = mean * (1.0 - (at - edge_fraction) ** 2)
@@ -170,17 +174,50 @@ def _boxes(labels: NDArray[np.int32], n: int) -> NDArray[np.int64]:
     return boxes
 
 
-def measure_candidates(
-    labels: Labels, smooth: Plane, hematoxylin: Plane, dab: Plane, mpp: float, p: Classical, shape: Channel
-) -> Candidates:
-    """Drop what is no nucleus by area, outline or contrast, and say how strong the rest is.
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """How one candidate looks in its channel; contrasts in OD are the mean inside minus the mean around.
 
-    Contrast is the mean inside minus the mean of a ring 2 um wide around, other nuclei left out.
+    Attributes
+    ----------
+    area_um2, solidity, long_over_short
+        Size and shape; solidity is the area over that of the convex hull.
+    contrast_od, hematoxylin_contrast_od, dab_contrast_od
+        Contrast in the channel and in each stain.
+    hematoxylin_od
+        Mean hematoxylin inside.
+    strength
+        Contrast over the noise around, times solidity.
+    open_share
+        Share of the pixels around that are paler than half-way between inside and around.
     """
+
+    area_um2: float
+    solidity: float
+    long_over_short: float
+    contrast_od: float
+    hematoxylin_contrast_od: float
+    dab_contrast_od: float
+    hematoxylin_od: float
+    strength: float
+    open_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPlanes:
+    """What candidates are judged by; float32, (H, W), OD: the smoothed channel, smoothed hematoxylin, and DAB."""
+
+    channel: Plane
+    hematoxylin: Plane
+    dab: Plane
+
+
+def judge_candidates(labels: Labels, planes: ChannelPlanes, mpp: float, p: Classical, shape: Channel) -> Candidates:
+    """Drop what is no nucleus by area, outline or contrast, and say how strong the rest is."""
     n = int(labels.max())
     boxes = bounding_boxes(labels, n)
-    pad = max(2, round(2.0 / mpp))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pad + 1, 2 * pad + 1))
+    pad = max(2, round(RING_UM / mpp))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pad + 1, 2 * pad + 1)).astype(np.uint8)
     height, width = labels.shape
     out = np.zeros_like(labels)
     strengths: list[float] = []
@@ -189,33 +226,59 @@ def measure_candidates(
         if y1 <= y0:
             continue
         window = np.s_[max(0, y0 - pad) : min(height, y1 + pad), max(0, x0 - pad) : min(width, x1 + pad)]
-        mask = (labels[window] == k).astype(np.uint8)
-        area_um2 = float(mask.sum()) * mpp**2
-        if not p.min_area_um2 <= area_um2 <= p.max_area_um2:
-            continue
-        solidity = _solidity(mask)
-        if solidity < shape.min_solidity or elongation(mask) > shape.max_elongation:
-            continue
-        ring = (cv2.dilate(mask, disc) > 0) & (labels[window] == 0)
-        inside = mask > 0
-        if not ring.any():
-            # Walled in by other nuclei: nothing to compare with, so the pixels of the window must do.
-            ring = ~inside
-        around = smooth[window][ring]
-        contrast = float(smooth[window][inside].mean() - around.mean())
-        everything = smooth[window][(cv2.dilate(mask, disc) > 0) & ~inside]
-        open_fraction = float((everything < smooth[window][inside].mean() - 0.5 * contrast).mean())
-        strength = contrast / (float(around.std()) + p.noise_od) * solidity
-        blue = float(hematoxylin[window][inside].mean() - hematoxylin[window][ring].mean())
-        if float(hematoxylin[window][inside].mean()) < p.min_hematoxylin_od:
-            continue
-        if float(dab[window][inside].mean() - dab[window][ring].mean()) > shape.max_dab_contrast_od:
-            continue
-        if open_fraction < shape.min_open or contrast < p.min_contrast_od or strength < p.min_strength or blue < p.min_hematoxylin_contrast_od:
-            continue
-        strengths.append(blue * solidity)
-        out[window][inside] = len(strengths)
+        seen = look_at(labels[window], k, _cut(planes, window), disc, mpp, p.noise_od)
+        if is_nucleus(seen, p, shape):
+            # Where two channels see one nucleus, the outline with more hematoxylin in it is the better one.
+            strengths.append(seen.hematoxylin_contrast_od * seen.solidity)
+            out[window][labels[window] == k] = len(strengths)
     return Candidates(out, np.asarray(strengths, dtype=np.float32))
+
+
+def look_at(
+    labels: Labels, k: int, planes: ChannelPlanes, disc: NDArray[np.uint8], mpp: float, noise_od: float
+) -> Appearance:
+    """Measure how candidate `k` looks against a ring around it, other candidates left out."""
+    inside = labels == k
+    mask = inside.astype(np.uint8)
+    around = (cv2.dilate(mask, disc) > 0) & ~inside
+    ring = around & (labels == 0)
+    if not ring.any():
+        # Walled in by other candidates: they must do.
+        ring = around if around.any() else ~inside
+    level, outside = float(planes.channel[inside].mean()), planes.channel[ring]
+    contrast = level - float(outside.mean())
+    hematoxylin = float(planes.hematoxylin[inside].mean())
+    solidity = _solidity(mask)
+    return Appearance(
+        area_um2=float(mask.sum()) * mpp**2,
+        solidity=solidity,
+        long_over_short=elongation(mask),
+        contrast_od=contrast,
+        hematoxylin_contrast_od=hematoxylin - float(planes.hematoxylin[ring].mean()),
+        dab_contrast_od=float(planes.dab[inside].mean()) - float(planes.dab[ring].mean()),
+        hematoxylin_od=hematoxylin,
+        strength=contrast / (float(outside.std()) + noise_od) * solidity,
+        open_share=float((planes.channel[around] < level - 0.5 * contrast).mean()),
+    )
+
+
+def is_nucleus(seen: Appearance, p: Classical, shape: Channel) -> bool:
+    """Whether a candidate meets the assay's limits."""
+    return (
+        p.min_area_um2 <= seen.area_um2 <= p.max_area_um2
+        and seen.solidity >= shape.min_solidity
+        and seen.long_over_short <= shape.max_elongation
+        and seen.hematoxylin_od >= p.min_hematoxylin_od
+        and seen.hematoxylin_contrast_od >= p.min_hematoxylin_contrast_od
+        and seen.dab_contrast_od <= shape.max_dab_contrast_od
+        and seen.contrast_od >= p.min_contrast_od
+        and seen.strength >= p.min_strength
+        and seen.open_share >= shape.min_open
+    )
+
+
+def _cut(planes: ChannelPlanes, window: tuple[slice, slice]) -> ChannelPlanes:
+    return ChannelPlanes(planes.channel[window], planes.hematoxylin[window], planes.dab[window])
 
 
 def elongation(mask: NDArray[np.uint8]) -> float:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from skimage.segmentation import watershed
 
 from slidescore.assay.model import Channel, Classical
-from slidescore.cells.candidates import Candidates, cut_at_steepest, keep_strongest, measure_candidates
+from slidescore.cells.candidates import Candidates, ChannelPlanes, cut_at_steepest, judge_candidates, keep_strongest
 from slidescore.cells.segmenter import Segmentation
 from slidescore.stain import StainPlanes
 
@@ -72,7 +72,8 @@ def find_in_channel(
     smooth = _gaussian(channel, p.smooth_um / mpp)
     basins = flood(smooth, seeds, usable, p.max_radius_um / mpp)
     nuclei = cut_at_steepest(smooth, _gradient(smooth), basins, seeds, edge_fraction=p.edge_fraction)
-    return measure_candidates(nuclei, smooth, _gaussian(planes.hematoxylin_od, p.smooth_um / mpp), planes.dab_od, mpp, p, shape)
+    seen = ChannelPlanes(smooth, _gaussian(planes.hematoxylin_od, p.smooth_um / mpp), planes.dab_od)
+    return judge_candidates(nuclei, seen, mpp, p, shape)
 
 
 def blob_response(channel: Plane, sigmas_px: list[float]) -> Plane:
@@ -113,6 +114,7 @@ def _gaussian(plane: Plane, sigma_px: float) -> Plane:
 
 def _gradient(plane: Plane) -> Plane:
     steepness: Plane = cv2.magnitude(
-        cv2.Sobel(plane, cv2.CV_32F, 1, 0, ksize=3, scale=0.125), cv2.Sobel(plane, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
+        cv2.Sobel(plane, cv2.CV_32F, 1, 0, ksize=3, scale=0.125),
+        cv2.Sobel(plane, cv2.CV_32F, 0, 1, ksize=3, scale=0.125),
     )
     return steepness

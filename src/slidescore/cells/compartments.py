@@ -111,7 +111,11 @@ def grow_cells(nuclei: Labels, usable: NDArray[np.bool_], *, reach_px: float) ->
 
 
 def end_cells(
-    nuclei: Labels, cells: Labels, distance_px: NDArray[np.float32], dab_od: NDArray[np.float32], sizes: CompartmentSizes
+    nuclei: Labels,
+    cells: Labels,
+    distance_px: NDArray[np.float32],
+    dab_od: NDArray[np.float32],
+    sizes: CompartmentSizes,
 ) -> Labels:
     """End each cell where its DAB falls off; int32, (H, W).
 
@@ -133,7 +137,7 @@ def end_cells(
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _sectors(nuclei: Labels, cells: Labels, n: int) -> NDArray[np.uint8]:
-    """Number the eighth of the circle around its nucleus's centroid that a cell pixel lies in."""
+    """Give each cell pixel the number of the eighth of the circle around its nucleus that it lies in."""
     sums = np.zeros((n + 1, 3))
     for y in range(nuclei.shape[0]):
         for x in range(nuclei.shape[1]):

@@ -22,7 +22,7 @@ PIXEL_MOMENT = 1.0 / 12.0
 
 @dataclass(frozen=True, slots=True)
 class CellMeasurements:
-    """Measurements of the n cells of a tile; float64, (n,), row k is label k + 1, NaN where there is nothing to measure.
+    """Measurements of the n cells of a tile; float64, (n,), row k is label k + 1, NaN where nothing can be measured.
 
     Centroids are those of the nucleus in tile pixels (0 is the middle of the first pixel); areas are in pixels.
     """

@@ -41,7 +41,7 @@ def trace_outlines(
     for k in np.flatnonzero(keep) + 1:
         y0, x0, y1, x1 = boxes[k]
         mask = (labels[y0:y1, x0:x1] == k).astype(np.uint8)
-        points = contour_points(mask) + (x0, y0)
+        points = contour_points(mask) + np.array([x0, y0])
         offsets = (points - centers_px[k - 1]) * scale_l0
         outlines.append(np.clip(np.rint(offsets), INT16.min, INT16.max).astype(np.int16))
     return outlines
@@ -57,4 +57,5 @@ def contour_points(mask: NDArray[np.uint8]) -> NDArray[np.float64]:
     contour = max(contours, key=len)
     simple = cv2.approxPolyDP(contour, 1.0, closed=True)[:, 0, :].astype(np.float64)
     # Doubled pixel d (after a border of 1) covers mask [(d - 1) / 2, d / 2); its centre is (d - 0.5) / 2 - 0.5 there.
-    return (simple - 0.5) / 2.0 - 0.5
+    points: NDArray[np.float64] = (simple - 0.5) / 2.0 - 0.5
+    return points

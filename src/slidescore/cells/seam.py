@@ -120,11 +120,11 @@ def _find_gaps(
             answered[i] = bool((distance < limit).any())
     open_rows = np.flatnonzero(~answered)
     accepted: list[int] = []
-    for i in open_rows:
+    for i in open_rows.tolist():
         others = xy[accepted]
         distance = np.hypot(*(others - xy[i]).T) * mpp if accepted else np.empty(0)
         if not (distance < max(duplicate_um, float(radius[i]))).any():
-            accepted.append(int(i))
+            accepted.append(i)
     restored = candidates.take(pa.array(accepted, pa.int64()))
     return replace_column(restored, "cell_id", pa.array(np.zeros(len(accepted), dtype=np.int64)))
 

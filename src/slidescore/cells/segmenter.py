@@ -30,8 +30,15 @@ class Segmentation:
 class Segmenter(Protocol):
     """Finds nuclei; must use only pixels within the halo of a nucleus, so that tiles agree at their seams."""
 
-    name: str
-    digest: str
+    @property
+    def name(self) -> str:
+        """What the assay calls it."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Identity of its weights or its version; another digest may give other cells."""
+        ...
 
     def segment(
         self, rgb: NDArray[np.uint8], planes: StainPlanes, usable: NDArray[np.bool_], mpp: float

@@ -1,4 +1,4 @@
-"""`slidescore doctor`: can this installation score?"""
+"""`slidescore doctor`: whether this installation can score."""
 
 from __future__ import annotations
 

@@ -26,9 +26,7 @@ def rescore(run: Path, out: Path, assay: str, overwrite: bool) -> int:
     def say(number: int, total: int, file: str) -> None:
         click.echo(f"[{number + 1}/{total}] {file}", err=True)
 
-    summary = rescore_run(
-        run, out, assay, overwrite=overwrite, command=("slidescore", *sys.argv[1:]), on_slide=say
-    )
+    summary = rescore_run(run, out, assay, overwrite=overwrite, command=("slidescore", *sys.argv[1:]), on_slide=say)
     print_scores(summary)
     if summary.failed:
         print_failures(summary)

@@ -12,6 +12,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -111,9 +112,7 @@ def _give(worker: _Worker, waiting: deque[int], tasks: Sequence[Any]) -> None:
         return
 
 
-def _listen(
-    worker: _Worker, on_report: Callable[[int, Any], None], on_end: Callable[[int, Any], None]
-) -> bool:
+def _listen(worker: _Worker, on_report: Callable[[int, Any], None], on_end: Callable[[int, Any], None]) -> bool:
     """Take one message of a worker; False when the worker is gone."""
     try:
         kind, number, content = worker.connection.recv()
@@ -157,7 +156,7 @@ def _serve(work: Work, connection: Connection) -> None:
             return
         answer: Any
         try:
-            answer = work(task, lambda content, number=number: connection.send(("report", number, content)))
+            answer = work(task, partial(_report, connection, number))
         except SlidescoreError as error:
             answer = error
         except MemoryError:
@@ -169,6 +168,10 @@ def _serve(work: Work, connection: Connection) -> None:
             connection.send(("end", number, answer))
         except OSError:
             return
+
+
+def _report(connection: Connection, number: int, content: Any) -> None:
+    connection.send(("report", number, content))
 
 
 def available_cores() -> int:

@@ -1,0 +1,1 @@
+"""The stories: what happens to a tile, a slide, a cohort, a rescore."""

@@ -32,7 +32,7 @@ from slidescore.slide import (
     read_thumbnail,
 )
 from slidescore.stain import StainEstimate, StainVectors, WhiteReference, estimate_vectors, optical_density
-from slidescore.tiles import TilePlan, TileSpec, plan_tiles
+from slidescore.tiles import TileSpec, plan_tiles
 from slidescore.tissue import TissueMask, find_tissue
 
 Progress = Callable[[int, int, int], None]
@@ -118,9 +118,7 @@ def analyze_slide(
         tissue, white = survey(reader, resolution, assay, fixed, threads=threads)
         estimate = _estimate(reader, grid, tissue, white, fixed, assay)
         vectors = estimate.vectors if estimate else fixed
-        plan = plan_tiles(
-            grid, tissue, core_px=assay.tiles.core_px, halo_um=assay.tiles.halo_um, origin_px=origin_px
-        )
+        plan = plan_tiles(grid, tissue, core_px=assay.tiles.core_px, halo_um=assay.tiles.halo_um, origin_px=origin_px)
         context = TileContext(
             grid, plan, tissue, annotations, white.rgb, vectors, build_segmenter(assay), assay.cells, assay.stains,
             assay.tiles,

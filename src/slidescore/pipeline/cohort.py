@@ -19,6 +19,7 @@ from slidescore.pipeline.publish import write_cohort_page
 from slidescore.pipeline.slide import SlideJob, SlideOutcome, score_job, slide_key
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS, TIMING_COLUMNS
 from slidescore.report.files import write_csv, write_json
+from slidescore.report.read_rows import read_rows
 from slidescore.report.run_folder import RUN_SCHEMA, RunFolder, held, open_run_folder
 from slidescore.slide import SlideInput, find_slides, fingerprint, slide_ids
 from slidescore.slide.fingerprint import safe_stem
@@ -156,6 +157,7 @@ class _Cohort:
         self.failures: dict[int, SlidescoreError] = {}
         self.timings: dict[int, dict[str, Any]] = {}
         self.n_skipped = 0
+        self._old_timings: dict[str | None, dict[str, Any]] | None = None
         self._tables_written = 0.0
 
     def run(self) -> None:
@@ -201,6 +203,20 @@ class _Cohort:
                 error = self.failures.get(number)
                 yield _failed_row(slide, error.message if error else "not reached", self.assay)
 
+    def _timing_rows(self) -> list[dict[str, Any]]:
+        """List the timings of this run, and for skipped slides those of the run that scored them."""
+        path = self.folder.path / "timings.csv"
+        if self._old_timings is None:
+            self._old_timings = (
+                {row["slide_id"]: row for row in read_rows(path, TIMING_COLUMNS)} if path.is_file() else {}
+            )
+        rows = []
+        for number in sorted(self.records):
+            slide_id = self.slides[number].identity.slide_id
+            row = self.timings.get(number) or self._old_timings.get(slide_id)
+            rows += [row] if row else []
+        return rows
+
     def _job(self, slide: _Slide) -> SlideJob:
         roi, digest, notes = None, "", slide.notes
         if self.options.roi is not None:
@@ -240,7 +256,7 @@ class _Cohort:
         regions = [row for number in sorted(self.records) for row in self.records[number]["regions"]]
         write_csv(self.folder.path / "scores.csv", SCORE_COLUMNS, rows)
         write_csv(self.folder.path / "regions.csv", REGION_COLUMNS, regions)
-        write_csv(self.folder.path / "timings.csv", TIMING_COLUMNS, [self.timings[n] for n in sorted(self.timings)])
+        write_csv(self.folder.path / "timings.csv", TIMING_COLUMNS, self._timing_rows())
         write_cohort_page(self.folder, rows)
         self._tables_written = time.monotonic()
 

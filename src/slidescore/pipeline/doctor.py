@@ -88,7 +88,7 @@ def _check_scoring() -> Finding:
 
 
 def draw_test_slide(vectors: StainVectors) -> tuple[NDArray[np.uint8], int]:
-    """Draw round nuclei on glass, every second one in a 2+ cell; returns uint8 (H, W, 3) RGB and the number of cells."""
+    """Draw round nuclei on glass, every second one in a 2+ cell; uint8 (H, W, 3) RGB, and the number of cells."""
     side = DISC_SPACING_PX * (DISC_ROWS + 2)
     y, x = np.mgrid[:side, :side]
     hematoxylin, dab = np.zeros((side, side)), np.zeros((side, side))
@@ -100,5 +100,3 @@ def draw_test_slide(vectors: StainVectors) -> tuple[NDArray[np.uint8], int]:
             dab[cell & ~nucleus] = DAB_OD * ((row + column) % 2)
     density = hematoxylin[..., None] * vectors.matrix[0] + dab[..., None] * vectors.matrix[1]
     return np.rint(245.0 * 10.0**-density).astype(np.uint8), DISC_ROWS**2
-
-

@@ -28,9 +28,7 @@ WRITERS: dict[str, tuple[str, Writer]] = {
 """Exporters by name: file suffix and function. To add one, add its line here."""
 
 
-def export_run(
-    run: Path, kind: str, out: Path, *, only: Sequence[str] = (), compress: bool = False
-) -> Iterator[Path]:
+def export_run(run: Path, kind: str, out: Path, *, only: Sequence[str] = (), compress: bool = False) -> Iterator[Path]:
     """Write one file a slide and yield its path.
 
     Parameters

@@ -130,9 +130,7 @@ def slide_coverage(tiles: pa.Table) -> Coverage:
 def _coverage(areas: AreaSums, *, failed_um2: float) -> Coverage:
     tissue = areas.tissue_um2
     whole = tissue or 1.0
-    return Coverage(
-        tissue, areas.scored_um2, areas.excluded_um2 / whole, failed_um2 / whole, areas.missing_um2 / whole
-    )
+    return Coverage(tissue, areas.scored_um2, areas.excluded_um2 / whole, failed_um2 / whole, areas.missing_um2 / whole)
 
 
 def _region_rows(analysis: SlideAnalysis, assay: Assay, identity: SlideIdentity) -> list[Row]:

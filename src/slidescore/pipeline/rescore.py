@@ -20,8 +20,8 @@ from slidescore.pipeline.tile import AreaSums
 from slidescore.pipeline.tile_table import TILE_SCHEMA
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
 from slidescore.report.files import read_json, read_parquet, write_csv, write_json
+from slidescore.report.read_rows import read_rows
 from slidescore.report.run_folder import RunFolder, SlideFolder, held, list_results, open_run_folder
-from slidescore.report.score_rows import read_score_rows
 from slidescore.slide import SlideReader, fingerprint, open_slide
 from slidescore.version import library_versions
 
@@ -78,7 +78,8 @@ def rescore(
             records[old["slide_id"]] = _rescore_slide(source, target, old, loaded.assay, old_run)
         rows = _rows(source, records, loaded.assay)
         write_csv(target.path / "scores.csv", SCORE_COLUMNS, rows)
-        regions = [region for row in rows if row["slide_id"] in records for region in records[row["slide_id"]]["regions"]]
+        scored = [records[row["slide_id"]] for row in rows if row["slide_id"] in records]
+        regions = [region for record in scored for region in record["regions"]]
         write_csv(target.path / "regions.csv", REGION_COLUMNS, regions)
         write_cohort_page(target, rows)
     return RunSummary(target.path, tuple(rows), 0)
@@ -149,9 +150,7 @@ def _rescore_slide(
     return result.record
 
 
-def _reach(
-    old: dict[str, Any], assay: Assay, run: dict[str, Any]
-) -> tuple[SlideReader | None, AnnotationSet]:
+def _reach(old: dict[str, Any], assay: Assay, run: dict[str, Any]) -> tuple[SlideReader | None, AnnotationSet]:
     """Open the slide and its annotations if they are still where they were and what they were."""
     annotations = NO_ANNOTATIONS
     try:
@@ -168,7 +167,7 @@ def _reach(
 def _rows(source: RunFolder, records: dict[str, dict[str, Any]], assay: Assay) -> list[dict[str, Any]]:
     """Keep the order of the old table; a slide that failed there has failed here too."""
     rows = []
-    for old in read_score_rows(source.path / "scores.csv"):
+    for old in read_rows(source.path / "scores.csv", SCORE_COLUMNS):
         if old["slide_id"] in records:
             rows.append(records[old["slide_id"]]["scores"])
         else:

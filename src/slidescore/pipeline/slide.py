@@ -107,9 +107,7 @@ def score_job(job: SlideJob, report: Callable[[tuple[int, int, int]], None]) -> 
     started = time.perf_counter()
     folder = SlideFolder(job.folder)
     folder.begin()
-    annotations = (
-        load_annotations(job.roi, job.assay.tissue.annotations) if job.roi is not None else NO_ANNOTATIONS
-    )
+    annotations = load_annotations(job.roi, job.assay.tissue.annotations) if job.roi is not None else NO_ANNOTATIONS
     result = _measure_and_judge(
         lambda: open_slide(job.path), job.assay, job.identity, job.mpp, annotations, job.roi, job.threads,
         _throttled(report), job.notes,

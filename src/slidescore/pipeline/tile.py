@@ -194,15 +194,13 @@ def _own_cells(
         n,
     )
     mine = owned[keep]
-    return TileCells(
-        table.filter(pa.array(mine)), (outside[keep] > -seam_px)[mine], table.filter(pa.array(~mine))
-    )
+    return TileCells(table.filter(pa.array(mine)), (outside[keep] > -seam_px)[mine], table.filter(pa.array(~mine)))
 
 
 def _annotated_probability(
     annotations: AnnotationSet, x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """An annotation of class Tumor or Other settles the type outright; nothing else does here."""
+    """Settle the type where an annotation is classed Tumor or Other; nothing else does here."""
     probability = np.full(len(x), np.nan)
     probability[inside(annotations.of("tumor"), x, y)] = 1.0
     probability[inside(annotations.of("other"), x, y)] = 0.0

@@ -108,9 +108,7 @@ def _stain_flags(stains: Mapping[str, Any], cells: pa.Table, tiles: pa.Table, as
             Flag("white_assumed", "warn", "Too little clear glass to measure white; 255 was taken, which adds OD.")
         )
     if stains["vectors_source"] == "fallback":
-        flags.append(
-            Flag("stain_estimate_rejected", "warn", f"Fixed stain vectors: {stains['estimate']['reason']}.")
-        )
+        flags.append(Flag("stain_estimate_rejected", "warn", f"Fixed stain vectors: {stains['estimate']['reason']}."))
     counterstain, background = measures["counterstain_od"], measures["background_dab_od"]
     if counterstain is not None and counterstain < assay.qc.warn_counterstain_od:
         flags.append(Flag("weak_counterstain", "warn", f"Median nuclear hematoxylin is only {counterstain:.3f} OD."))

@@ -1,0 +1,1 @@
+"""The run folder and every file in it: tables, overlay, pages, exports."""

@@ -105,7 +105,7 @@ def draw_histogram(
         raised = x + 3 < last_end  # a label that would run into the one before it goes one line up
         y = top - 18 if raised else top - 4
         last_end = last_end if raised else x + _LABEL_WIDTH_PX
-        parts += [_line("threshold", x, y - 8, x, top + height), _text(x + 3, y, f"{name} ≥ {od:.2f}", "quiet")]
+        parts += [_line("threshold", x, y - 8, x, top + height), _text(x + 3, y, f"{name} ≥ {od:g}", "quiet")]
     title = f"DAB optical density, {compartment} ({statistic})"
     parts.append(_text(left + width / 2, top + height + 36, title, "", "middle"))
     return _svg(round(top + height + 42), f"{title}, n = {show_number(len(values))} tumor cells", parts)

@@ -105,7 +105,7 @@ def read_gallery(
     """
     examples = []
     for number, rows in enumerate(choose_gallery(cells, assay, per_bin=per_bin)):
-        chosen = cells.take(rows)
+        chosen = cells.take(pa.array(rows, pa.int64()))
         outlines = [unpack_outlines(chosen.column(f"{name}_outline")) for name in ("cell", "nucleus")]
         for k, record in enumerate(chosen.select(["cell_id", "x", "y", *_OD_COLUMNS]).to_pylist()):
             rings = [points[starts[k] : starts[k + 1]] for starts, points in outlines]

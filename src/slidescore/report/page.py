@@ -41,17 +41,16 @@ def render_page(template: str, script: str = "", **context: Any) -> str:
     code = (_TEMPLATES / script).read_text(encoding="utf-8") if script else ""
     # Only this very script may run, whatever a name smuggles in.
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
-            script=Markup(code),
-            script_policy=f"'sha256-{digest}'" if code else "'none'",
-            research_use=RESEARCH_USE,
-            **context,
-        )
+    page_template = _environment().get_template(template)
+    page = page_template.render(
+        style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        script=Markup(code),
+        script_policy=f"'sha256-{digest}'" if code else "'none'",
+        research_use=RESEARCH_USE,
+        **context,
     )
+    # A file name that is no valid UTF-8 arrives as lone surrogates, which no encoder takes.
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def as_number(value: Any) -> float | None:
@@ -91,6 +90,12 @@ def show_fraction(value: Any) -> str:
     """Write a fraction (0 to 1) as a percentage."""
     number = as_number(value)
     return NOTHING if number is None else show_percent(100 * number)
+
+
+def show_cutoff(text: Any) -> str:
+    """Write a cut-off as the tables state it (`h_score cytoplasm >= 150`) for readers (`H-score cytoplasm ≥ 150`)."""
+    words = {"h_score": "H-score", "percent_positive": "percent positive", ">=": "≥"}
+    return " ".join(words.get(word, word) for word in str(text or "").split())
 
 
 def data_uri(content: bytes, mime: str) -> str:

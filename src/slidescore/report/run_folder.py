@@ -106,7 +106,8 @@ class RunFolder:
         except (KeyError, TypeError) as error:
             raise RunFolderError("holds no assay", where=str(self.run_json)) from error
         except AssayError as error:
-            raise RunFolderError(f"holds an assay of another version: {error.message}", where=str(self.run_json)) from error
+            message = f"holds an assay of another version: {error.message}"
+            raise RunFolderError(message, where=str(self.run_json)) from error
 
 
 def open_run_folder(path: Path, loaded: LoadedAssay, *, overwrite: bool) -> RunFolder:

@@ -89,6 +89,10 @@ def estimate_vectors(
         reason = f"residual {residual:.3f} OD, more than {max_residual_od:g}"
     if reason:
         return StainEstimate(fixed, False, reason, turn, residual, n)
-    h, d = (unit(np.maximum(vector, 0.0)) for vector in extremes)
-    vectors = StainVectors((float(h[0]), float(h[1]), float(h[2])), (float(d[0]), float(d[1]), float(d[2])), "estimated")
-    return StainEstimate(vectors, True, "", turn, residual, n)
+    hematoxylin, dab = (_components(unit(np.maximum(vector, 0.0))) for vector in extremes)
+    return StainEstimate(StainVectors(hematoxylin, dab, "estimated"), True, "", turn, residual, n)
+
+
+def _components(vector: NDArray[np.float64]) -> tuple[float, float, float]:
+    red, green, blue = vector.tolist()
+    return red, green, blue

@@ -30,7 +30,7 @@ class StainVectors:
     @property
     def unmixing(self) -> NDArray[np.float64]:
         """Matrix that turns optical density (..., RGB) @ unmixing into (..., stain); float64, (3, 3)."""
-        return np.linalg.inv(self.matrix)
+        return np.asarray(np.linalg.inv(self.matrix), dtype=np.float64)
 
 
 def unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:

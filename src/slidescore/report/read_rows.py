@@ -1,4 +1,4 @@
-"""Reading scores.csv back."""
+"""Reading a CSV table of a run folder back."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import csv
 from pathlib import Path
 
 from slidescore.errors import RunFolderError
-from slidescore.report.columns import SCORE_COLUMNS
 
 
-def read_score_rows(path: Path) -> list[dict[str, str | None]]:
-    """Read the rows of scores.csv as text; an empty cell is None.
+def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str | None]]:
+    """Read the rows of a table as text; an empty cell is None.
 
     Raises
     ------
@@ -20,7 +19,7 @@ def read_score_rows(path: Path) -> list[dict[str, str | None]]:
     try:
         with path.open(encoding="utf-8", newline="") as handle:
             reader = csv.DictReader(handle)
-            if tuple(reader.fieldnames or ()) != SCORE_COLUMNS:
+            if tuple(reader.fieldnames or ()) != columns:
                 raise RunFolderError("has other columns than this version writes", where=str(path))
             return [{key: value or None for key, value in row.items()} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -1,0 +1,179 @@
+"""report.html of a run: every slide on one page, the ones that need an eye first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+from slidescore.report.charts import MAX_H, Tick, draw_small_bin_bar, draw_strip
+from slidescore.report.page import as_number, data_uri, render_page, show_call, show_cutoff, show_number, show_score
+from slidescore.scoring import BIN_NAMES
+
+Row = Mapping[str, Any]
+
+_QC_ORDER: Final = {"fail": 0, "warn": 1}
+_STATUS_WORDS: Final = {"scored": "scored", "not_evaluable": "not evaluable", "failed": "failed"}
+_MAX_PERCENT: Final = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class _CutoffText:
+    """A cut-off as the tables state it, for example `h_score cytoplasm >= 150`."""
+
+    scale: str
+    compartment: str
+    value: float
+    text: str
+
+
+def render_cohort_page(run: Mapping[str, Any], rows: Sequence[Row], thumbnails: Mapping[str, bytes]) -> str:
+    """Render the page of a run.
+
+    Parameters
+    ----------
+    run
+        Content of run.json.
+    rows
+        Rows of scores.csv; values may be numbers or the text of the table.
+    thumbnails
+        Small JPEG pictures by slide_id, see `slidescore.report.overlay_pyramid.small_jpeg`; may be incomplete.
+
+    Returns
+    -------
+    str
+        A whole HTML page that needs no other file, and links to the slides' own pages beside it.
+    """
+    cutoff = _common_cutoff(rows)
+    on_percent = cutoff is not None and cutoff.scale == "percent_positive"
+    field = "percent_positive" if on_percent else "h_score"
+    provisional = any(row.get("call_status") == "provisional" for row in rows)
+    ticks = _ticks(rows, field)
+    compartment = cutoff.compartment if cutoff else "the assay's compartment"
+    calls = Counter(str(row.get("call")) for row in rows if row.get("status") == "scored")
+    return render_page(
+        "cohort.html",
+        script="cohort.js",
+        assay_name=run["assay"]["name"],
+        provisional=provisional,
+        summary=_summary(rows, calls),
+        shortfall=_shortfall(rows),
+        axis=f"Percent positive cells, {compartment}" if on_percent else f"H-score, {compartment}",
+        strip=draw_strip(
+            ticks,
+            cutoff.value if cutoff else None,
+            show_cutoff(f"cut-off {cutoff.text}{' (provisional)' if provisional else ''}") if cutoff else "",
+            "percent positive" if on_percent else "H-score",
+            _MAX_PERCENT if on_percent else MAX_H,
+        ),
+        n_scored=len(ticks),
+        on_percent=on_percent,
+        rows=[_show_row(row, thumbnails) for row in sort_worst_first(rows)],
+        provenance=_provenance(run),
+        version=(run.get("versions") or {}).get("slidescore", ""),
+    )
+
+
+def sort_worst_first(rows: Sequence[Row]) -> list[Row]:
+    """Sort rows of scores.csv: failed, not evaluable, QC fail, then nearest their cut-off; ties by file."""
+
+    def rank(row: Row) -> tuple[int, float, str]:
+        if row.get("status") == "failed":
+            group = 0
+        elif row.get("call") == "NOT_EVALUABLE" or row.get("status") == "not_evaluable":
+            group = 1
+        else:
+            group = 2 if row.get("qc") == "fail" else 3
+        cutoff = _read_cutoff(row)
+        value = as_number(row.get(cutoff.scale)) if cutoff else None
+        away = abs(value - cutoff.value) if cutoff and value is not None else float("inf")
+        return group, away, str(row.get("file") or "")
+
+    return sorted(rows, key=rank)
+
+
+def _read_cutoff(row: Row) -> _CutoffText | None:
+    parts = str(row.get("cutoff") or "").split()
+    try:
+        scale, compartment, _, value = parts
+        return _CutoffText(scale, compartment, float(value), " ".join(parts[2:]))
+    except ValueError:
+        return None
+
+
+def _common_cutoff(rows: Sequence[Row]) -> _CutoffText | None:
+    """Return the cut-off that all rows share, if they do."""
+    found = {cutoff for row in rows if (cutoff := _read_cutoff(row))}
+    return found.pop() if len(found) == 1 else None
+
+
+def _ticks(rows: Sequence[Row], field: str) -> list[Tick]:
+    ticks = []
+    for row in rows:
+        value = as_number(row.get(field))
+        if value is not None:
+            low, high = (as_number(row.get(f"{field}_{end}")) for end in ("low", "high"))
+            ticks.append(Tick(value, low, high, str(row.get("file") or "")))
+    return ticks
+
+
+def _summary(rows: Sequence[Row], calls: Mapping[str, int]) -> str:
+    states = Counter(str(row.get("status") or "pending") for row in rows)
+    known = [f"{states.pop(name)} {words}" for name, words in _STATUS_WORDS.items() if name in states]
+    other = [f"{n} {name}" for name, n in sorted(states.items())]
+    text = f"{show_number(len(rows))} slide{'' if len(rows) == 1 else 's'}: {', '.join(known + other) or 'none'}."
+    if calls:
+        text += f" Calls: {', '.join(f'{n} {name}' for name, n in sorted(calls.items()))}."
+    return text
+
+
+def _shortfall(rows: Sequence[Row]) -> str:
+    levels = Counter(str(row.get("qc") or "") for row in rows)
+    words = [f"{levels[level]} with QC {level}" for level in ("fail", "warn") if levels[level]]
+    return f"{', '.join(words)}." if words else ""
+
+
+def _show_row(row: Row, thumbnails: Mapping[str, bytes]) -> dict[str, Any]:
+    slide_id = str(row.get("slide_id") or "")
+    picture = thumbnails.get(slide_id)
+    counts = [int(as_number(row.get(f"n{k}")) or 0) for k in range(len(BIN_NAMES))]
+    low, high = as_number(row.get("h_score_low")), as_number(row.get("h_score_high"))
+    # A failed slide has no folder to link to.
+    linked = bool(slide_id) and row.get("status") in ("scored", "not_evaluable")
+    qc = str(row.get("qc") or "")
+    return {
+        "file": str(row.get("file") or ""),
+        "patient_id": row.get("patient_id"),
+        "link": f"slides/{quote(slide_id, safe='')}/report.html" if linked else "",
+        "thumbnail": data_uri(picture, "image/jpeg") if picture else "",
+        "h_score": row.get("h_score"),
+        "interval": f"{show_score(low)} to {show_score(high)}" if low is not None and high is not None else "",
+        "percent_positive": row.get("percent_positive"),
+        "n_tumor_cells": row.get("n_tumor_cells"),
+        "sort_h": _sort_value(row, "h_score"),
+        "sort_positive": _sort_value(row, "percent_positive"),
+        "sort_cells": _sort_value(row, "n_tumor_cells"),
+        "bar": draw_small_bin_bar(counts) if sum(counts) else "",
+        "call": show_call(row),
+        "qc": qc,
+        "qc_order": _QC_ORDER.get(qc, len(_QC_ORDER)),
+        "flags": str(row.get("qc_flags") or "").replace(";", ", ").replace("_", " "),
+    }
+
+
+def _sort_value(row: Row, field: str) -> str:
+    value = as_number(row.get(field))
+    return "" if value is None else f"{value:.6g}"
+
+
+def _provenance(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    assay, model = run["assay"], run.get("model") or {}
+    versions = run.get("versions") or {}
+    return [
+        ("Assay", f"{assay['name']}, digest {assay['digest']}"),
+        ("Segmenter", f"{model.get('name', '')}, {model.get('digest', '')}".strip(", ")),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        ("Created", str(run.get("created") or "")),
+    ]

@@ -1,0 +1,262 @@
+"""report.html of one slide: the score, what it rests on, and what speaks against it, on one page.
+
+The page is made from result.json, the cell table and two sets of pictures; it computes nothing that they do not hold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from slidescore.assay import Assay
+from slidescore.cells.table import floats
+from slidescore.report.charts import draw_bin_bar, draw_compartments, draw_histogram, draw_small_bin_bar
+from slidescore.report.gallery import GALLERY_RULE, GalleryCell
+from slidescore.report.overlay_pyramid import small_jpeg
+from slidescore.report.page import (
+    NOTHING,
+    as_number,
+    data_uri,
+    render_page,
+    show_call,
+    show_cutoff,
+    show_fraction,
+    show_number,
+    show_percent,
+    show_score,
+)
+from slidescore.scoring import BIN_NAMES, COMPARTMENTS, counted_cells, tumor_cells
+
+Pairs = list[tuple[str, str]]
+Numbers = list[tuple[str, str, str]]
+
+FLAG_MEANINGS: Final[dict[str, str]] = {
+    "failed_tiles": "Cells there are unknown; the score stands on the rest. Check the file, then score it again.",
+    "missing_pixels": "The file holds no pixels there, often because the scan or the copy was interrupted.",
+    "resolution_supplied": "All lengths and areas rest on it.",
+    "coarse_resolution": "Small nuclei merge and membranes blur; scores are less certain than at 0.5 um/px.",
+    "white_assumed": "Optical densities are too high by what the glass absorbs, so bins may be too high.",
+    "stain_estimate_rejected": "The slide's own stain colours could not be trusted.",
+    "weak_counterstain": "Negative nuclei may be missed, which raises the H-score.",
+    "dab_background": "Background adds to every cell; negative cells may read 1+.",
+    "tumor_not_identified": "Stroma and immune cells count as well, which usually lowers the H-score.",
+}
+"""What a finding means for the score, by the name of its flag."""
+
+MEASURE_NAMES: Final[dict[str, str]] = {
+    "counterstain_od": "Nuclear hematoxylin, median OD",
+    "background_dab_od": "DAB between cells, OD",
+}
+
+_THUMBNAIL_PX: Final = 1024
+_OTHER_SCORES: Final[tuple[tuple[str, str, str], ...]] = (
+    ("h_all_cells", "H-score of all cells", "tumor or not"),
+    ("h_strict", "H-score, strict", ""),
+    ("h_without_exclusions", "H-score with excluded cells", "as if nothing had been excluded but by annotation"),
+    ("pixel_h_score", "Pixel H-score", "from tissue pixels instead of cells"),
+    ("irs", "Immunoreactive score", "0 to 12"),
+    ("allred", "Allred score", "0 to 8"),
+    ("p_high", "Probability of HIGH", ""),
+    ("n_eff", "Effective number of cells", ""),
+    ("h_naive_low", "Naive interval, low", "as if cells were independent"),
+    ("h_naive_high", "Naive interval, high", "as if cells were independent"),
+)
+
+
+def render_slide_page(
+    result: Mapping[str, Any],
+    cells: pa.Table,
+    tiles: pa.Table | None,
+    assay: Assay,
+    thumbnail_png: bytes | None,
+    gallery: Sequence[GalleryCell] = (),
+) -> str:
+    """Render the page of one slide.
+
+    Parameters
+    ----------
+    result
+        Content of result.json.
+    cells, tiles
+        The slide's tables; without `tiles` the page leaves out why tiles were not scored.
+    assay
+        What the slide was scored under.
+    thumbnail_png
+        thumbnail.png, or None when the slide could not be read.
+    gallery
+        Example cells, see `slidescore.report.gallery.read_gallery`.
+
+    Returns
+    -------
+    str
+        A whole HTML page that needs no other file.
+    """
+    scores = result["scores"]
+    compartment, cutoff = assay.score.compartment, assay.call.cutoff
+    counts = [int(scores[f"n{k}"] or 0) for k in range(len(BIN_NAMES))]
+    counted = tumor_cells(cells, assay) & counted_cells(cells)
+    od = floats(cells, f"dab_od_{compartment}")
+    od = np.where(np.isnan(od), floats(cells, "dab_od_cell"), od)
+    statistic = f"{assay.cells.membrane_percentile:g}. percentile" if compartment == "membrane" else "mean"
+    on_h = cutoff.scale == "h_score"
+    return render_page(
+        "slide.html",
+        file=result["file"],
+        slide_id=result["slide_id"],
+        patient_id=scores.get("patient_id"),
+        headline=_headline(scores, on_percent=not on_h),
+        call=show_call(scores),
+        cutoff=show_cutoff(scores.get("cutoff")),
+        bin_names=BIN_NAMES,
+        bin_bar=draw_bin_bar(counts),
+        n_binned=show_number(sum(counts)),
+        compartment=compartment,
+        compartments=draw_compartments(
+            {name: as_number(scores[f"h_{name}"]) for name in COMPARTMENTS},
+            compartment,
+            cutoff.value if on_h else None,
+            show_cutoff(f"cut-off {cutoff.operator} {cutoff.value:g} ({cutoff.status})"),
+        ),
+        histogram=draw_histogram(od[counted], assay.bins.of(compartment), compartment, statistic),
+        counts=_counts(result, int((~counted_cells(cells)).sum())),
+        other_scores=_other_scores(scores),
+        flags=[{**flag, "meaning": FLAG_MEANINGS.get(flag["name"], "")} for flag in result["qc"]["flags"]],
+        measures=[
+            (MEASURE_NAMES.get(name, name), show_number(value, 3), "")
+            for name, value in (result["qc"].get("measures") or {}).items()
+        ],
+        reasons=_tile_reasons(tiles),
+        regions=[_region(row) for row in result.get("regions") or []],
+        # As JPEG it is a tenth of the size, and pages are mailed.
+        thumbnail=data_uri(small_jpeg(thumbnail_png, _THUMBNAIL_PX), "image/jpeg") if thumbnail_png else "",
+        gallery=_gallery_rows(gallery),
+        gallery_rule=GALLERY_RULE,
+        provenance=_provenance(result),
+        degradations=result.get("degradations") or [],
+        version=result["versions"].get("slidescore", ""),
+    )
+
+
+def _headline(scores: Mapping[str, Any], *, on_percent: bool) -> dict[str, str]:
+    low, high = as_number(scores.get("h_score_low")), as_number(scores.get("h_score_high"))
+    if on_percent:
+        return {"value": show_percent(scores["percent_positive"]), "unit": "positive", "interval": ""}
+    interval = f"95 % interval {low:.1f} to {high:.1f}" if low is not None and high is not None else ""
+    return {"value": show_score(scores["h_score"], 1), "unit": "H-score", "interval": interval}
+
+
+def _counts(result: Mapping[str, Any], n_excluded: int) -> Numbers:
+    scores, ledger = result["scores"], result.get("ledger") or {}
+    tiles = ", ".join(f"{show_number(n)} {status}" for status, n in ledger.items() if n) or NOTHING
+    return [
+        ("H-score", show_score(scores["h_score"], 1), "0 to 300"),
+        ("Positive tumor cells", show_percent(scores["percent_positive"]), "1+ and above"),
+        ("Cells", show_number(scores["n_cells"]), "not excluded"),
+        ("Tumor cells", show_number(scores["n_tumor_cells"]), ""),
+        ("Cells excluded", show_number(n_excluded), "measured, not counted"),
+        ("Binned by the whole cell", show_number(scores["n_fallback"]), "their own compartment was too small"),
+        ("Tissue, mm²", show_number(scores["tissue_mm2"], 3), "within the regions where there are any"),
+        ("Scored, mm²", show_number(scores["scored_mm2"], 3), ""),
+        ("Excluded", show_fraction(scores["excluded_fraction"]), "of tissue area"),
+        ("Could not be processed", show_fraction(scores["failed_fraction"]), "of tissue area"),
+        ("Tiles", tiles, ""),
+    ]
+
+
+def _other_scores(scores: Mapping[str, Any]) -> Numbers:
+    return [
+        (name, show_number(scores[key], 2 if key == "p_high" else 1), note)
+        for key, name, note in _OTHER_SCORES
+        if as_number(scores.get(key)) is not None
+    ]
+
+
+def _tile_reasons(tiles: pa.Table | None) -> list[dict[str, str]]:
+    if tiles is None:
+        return []
+    pairs = zip(tiles.column("status").to_pylist(), tiles.column("reason").to_pylist(), strict=True)
+    found = Counter((status, reason or "") for status, reason in pairs if status != "scored")
+    return [{"status": status, "reason": reason, "n": show_number(n)} for (status, reason), n in sorted(found.items())]
+
+
+def _region(row: Mapping[str, Any]) -> dict[str, Any]:
+    counts = [int(row[f"n{k}"] or 0) for k in range(len(BIN_NAMES))]
+    return {**row, "name": row["region"], "call": show_call(row), "counts": counts, "bar": draw_small_bin_bar(counts)}
+
+
+def _gallery_rows(gallery: Sequence[GalleryCell]) -> list[dict[str, Any]]:
+    if not gallery:
+        return []
+    return [
+        {
+            "name": name,
+            "cells": [
+                {
+                    "cell_id": cell.cell_id,
+                    "image": data_uri(cell.jpeg, "image/jpeg"),
+                    "x": f"{cell.x_l0:.0f}",
+                    "y": f"{cell.y_l0:.0f}",
+                    "dab_od": [(part, show_number(od, 2)) for part, od in cell.dab_od.items()],
+                }
+                for cell in gallery
+                if cell.bin == number
+            ],
+        }
+        for number, name in enumerate(BIN_NAMES)
+    ]
+
+
+def _provenance(result: Mapping[str, Any]) -> tuple[Pairs, Pairs]:
+    slide, analysis, stains, assay = (result[part] for part in ("slide", "analysis", "stains", "assay"))
+    size = f"{show_number(slide['width'])} × {show_number(slide['height'])} px, {slide['level_count']} levels"
+    resolution = f"{slide['mpp_x']:.4g} × {slide['mpp_y']:.4g} µm/px, {slide['mpp_source']}"
+    profile = "ICC profile present, not applied" if slide["icc_profile"] else "no ICC profile"
+    read = f"{analysis['mpp']:.4g} µm/px from level {analysis['level']}, factor {analysis['factor']:.4g}"
+    seams = f"{analysis['n_seam_merged']} duplicates merged, {analysis['n_seam_restored']} cells restored"
+    left = [
+        ("Slide", f"{size}; {slide['vendor']}, read with {slide['reader']}"),
+        ("Scanner", f"{slide.get('scanner') or 'not stated'}; {profile}"),
+        ("Resolution", resolution),
+        ("Analysis", f"{read}; {show_number(analysis['n_tiles'])} tiles; at seams {seams}"),
+        ("White", f"{_vector(stains['white'], 1)} ({stains['white_source']})"),
+        ("Hematoxylin", _vector(stains["hematoxylin"], 3)),
+        ("DAB", _vector(stains["dab"], 3)),
+        ("Stain vectors", f"{stains['vectors_source']}{_estimate(stains.get('estimate'))}"),
+    ]
+    annotations, model = result.get("annotations"), result.get("model") or {}
+    drawn = "none"
+    if annotations:
+        kinds = ", ".join(f"{n} {role}" for role, n in annotations["counts"].items())
+        drawn = f"{annotations['file']} ({kinds}; {annotations['digest'][:16]})"
+    right = [
+        ("Assay", f"{assay['name']}, digest {assay['digest']}"),
+        ("Measurements", f"assay digest {assay['left_digest']}"),
+        ("Segmenter", f"{model.get('name', NOTHING)}, {model.get('digest', NOTHING)}"),
+        ("Numeric profile", str(result["profile"])),
+        ("Annotations", drawn),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in result["versions"].items())),
+        *((f"SHA-256 {name}", digest) for name, digest in (result.get("digests") or {}).items()),
+    ]
+    return left, right
+
+
+def _vector(values: Sequence[float], digits: int) -> str:
+    return ", ".join(f"{value:.{digits}f}" for value in values)
+
+
+def _estimate(estimate: Mapping[str, Any] | None) -> str:
+    if not estimate:
+        return ""
+    facts = (
+        ("turned by {:.1f}°", estimate.get("turn_degrees")),
+        ("residual {:.3f} OD", estimate.get("residual_od")),
+        ("from {:,.0f} pixels", estimate.get("n_pixels")),
+    )
+    words = [text.format(value) for text, value in facts if value is not None]
+    if reason := estimate.get("reason"):
+        words.append(str(reason))
+    return f": {', '.join(words)}" if words else ""
