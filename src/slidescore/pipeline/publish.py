@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from slidescore.annotations import AnnotationSet
 from slidescore.pipeline.judge import SlideResult
 from slidescore.qc.cell_drawing import prepare_cells
-from slidescore.report.files import write_parquet
-from slidescore.report.overlay_pyramid import write_overlay, write_thumbnail
+from slidescore.report.cohort_page import render_cohort_page
+from slidescore.report.files import read_json, write_bytes, write_parquet
+from slidescore.report.gallery import GalleryCell, read_gallery
+from slidescore.report.overlay_pyramid import small_jpeg, write_overlay, write_thumbnail
 from slidescore.report.run_folder import RunFolder
+from slidescore.report.slide_page import render_slide_page
 from slidescore.slide import SlideReader
 
 
@@ -42,10 +46,26 @@ def write_slide_files(
     """
     write_parquet(folder / "cells.parquet", result.cells)
     write_parquet(folder / "tiles.parquet", result.tiles)
-    if reader is None:
-        return
-    drawing = prepare_cells(result.cells, result.assay)
-    mpp = result.record["slide"]["mpp"]
+    thumbnail: bytes | None = None
+    gallery: tuple[GalleryCell, ...] = ()
+    if reader is not None:
+        mpp = result.record["slide"]["mpp"]
+        _draw(folder, result, reader, annotations, overlay_mpp, threads)
+        thumbnail = (folder / "thumbnail.png").read_bytes()
+        gallery = read_gallery(reader, mpp, result.cells, result.assay)
+    page = render_slide_page(result.record, result.cells, result.tiles, result.assay, thumbnail, gallery)
+    write_bytes(folder / "report.html", page.encode("utf-8"))
+
+
+def _draw(
+    folder: Path,
+    result: SlideResult,
+    reader: SlideReader,
+    annotations: AnnotationSet,
+    overlay_mpp: float | None,
+    threads: int,
+) -> None:
+    drawing, mpp = prepare_cells(result.cells, result.assay), result.record["slide"]["mpp"]
     hatched = [area.geometry for area in annotations.of("exclude", "control")]
     outlined = [area.geometry for area in annotations.limits]
     if overlay_mpp is not None:
@@ -53,5 +73,12 @@ def write_slide_files(
     write_thumbnail(folder / "thumbnail.png", reader, mpp, drawing, hatched, outlined, threads=threads)
 
 
-def write_cohort_page(folder: RunFolder, rows: list[dict[str, Any]]) -> None:
+def write_cohort_page(folder: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write report.html of a run."""
+    thumbnails = {}
+    for row in rows:
+        picture = folder.slide(row["slide_id"]).path / "thumbnail.png"
+        if row["status"] != "failed" and picture.is_file():
+            thumbnails[row["slide_id"]] = small_jpeg(picture.read_bytes())
+    page = render_cohort_page(read_json(folder.run_json), rows, thumbnails)
+    write_bytes(folder.path / "report.html", page.encode("utf-8"))

@@ -18,7 +18,7 @@ from slidescore.report.page import NOTHING, show_number, show_percent, show_scor
 from slidescore.scoring import BIN_NAMES
 
 WIDTH: Final = 560
-STRIP_WIDTH: Final = 900
+STRIP_WIDTH: Final = 1200
 SMALL_WIDTH: Final = 120
 HISTOGRAM_STEP_OD: Final = 0.02
 HISTOGRAM_END_OD: Final = 1.5

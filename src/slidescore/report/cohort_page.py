@@ -143,6 +143,8 @@ def _show_row(row: Row, thumbnails: Mapping[str, bytes]) -> dict[str, Any]:
     # A failed slide has no folder to link to.
     linked = bool(slide_id) and row.get("status") in ("scored", "not_evaluable")
     qc = str(row.get("qc") or "")
+    # That a slide is not evaluable its call says already.
+    flags = [name for name in str(row.get("qc_flags") or "").split(";") if name and name != "not_evaluable"]
     return {
         "file": str(row.get("file") or ""),
         "patient_id": row.get("patient_id"),
@@ -159,7 +161,7 @@ def _show_row(row: Row, thumbnails: Mapping[str, bytes]) -> dict[str, Any]:
         "call": show_call(row),
         "qc": qc,
         "qc_order": _QC_ORDER.get(qc, len(_QC_ORDER)),
-        "flags": str(row.get("qc_flags") or "").replace(";", ", ").replace("_", " "),
+        "flags": ", ".join(name.replace("_", " ") for name in flags),
     }
 
 

@@ -21,6 +21,7 @@ from slidescore.assay import Assay
 from slidescore.cells.table import floats, unpack_outlines
 from slidescore.qc.overlay import BIN_COLOURS
 from slidescore.report.export_csv import classify
+from slidescore.report.overlay_pyramid import MISSING_COLOUR
 from slidescore.scoring import COMPARTMENTS, counted_cells
 from slidescore.slide import SlideReader, plan_grid, read_analysis
 
@@ -154,14 +155,15 @@ def _read_crop(
     scale = grid.px_to_l0
     side = max(1, round(CROP_UM / grid.analysis_mpp))
     left, top = round(x_l0 / scale - side / 2), round(y_l0 / scale - side / 2)
-    rgb, _ = read_analysis(reader, grid, left, top, side, side)
+    rgb, valid = read_analysis(reader, grid, left, top, side, side)
+    rgb = np.where(valid[..., None], rgb, np.array(MISSING_COLOUR, np.uint8))
     enlarged = cv2.resize(rgb, (CROP_PX, CROP_PX), interpolation=cv2.INTER_CUBIC)
     # From level-0 px to the crop's, whose pixel centres OpenCV numbers by whole numbers.
     zoom = CROP_PX / side
-    for ring, line in zip(rings, (colour, _WHITE), strict=True):
+    for ring, line, thickness in zip(rings, (colour, _WHITE), (2, 1), strict=True):
         if len(ring):
             px = ((np.array([x_l0, y_l0]) + ring) / scale - (left, top)) * zoom - 0.5
             fixed = np.rint(px * (1 << _SHIFT)).astype(np.int32)
-            cv2.polylines(enlarged, [fixed], True, line, 1, cv2.LINE_AA, _SHIFT)
+            cv2.polylines(enlarged, [fixed], True, line, thickness, cv2.LINE_AA, _SHIFT)
     drawn: NDArray[np.uint8] = enlarged
     return drawn

@@ -28,6 +28,8 @@ MISSING_COLOUR: Final = (242, 242, 242)
 """Where the slide has no pixel: the viewer's own background (#f2f2f2), never black, which reads as stain."""
 DISC_RADIUS_UM: Final = 4.0
 """Radius of the dot that stands for a cell where its outline cannot be seen; about that of a nucleus."""
+MAX_DISC_PX: Final = 4.5
+"""Largest radius of a dot in the thumbnail, so that on a small slide the tissue stays in sight."""
 MAX_OUTLINE_MPP: Final = 2.5
 """Coarser than this a cell is a few pixels wide, and dots show more than outlines."""
 
@@ -145,7 +147,8 @@ def write_thumbnail(
     rgb, valid = read_thumbnail(reader, grid, threads=threads)
     rgb[~valid] = MISSING_COLOUR
     scale = grid.px_to_l0
-    draw_discs(rgb, 0.0, 0.0, scale, drawing, radius_l0=DISC_RADIUS_UM / slide_mpp)
+    radius_l0 = min(DISC_RADIUS_UM / slide_mpp, MAX_DISC_PX * scale)
+    draw_discs(rgb, 0.0, 0.0, scale, drawing, radius_l0=radius_l0)
     draw_overlay(rgb, 0.0, 0.0, scale, None, prepare_areas(hatched, merge=True), prepare_areas(roi))
     path.write_bytes(imagecodecs.png_encode(rgb, level=6))
 
