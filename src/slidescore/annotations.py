@@ -95,8 +95,13 @@ def load_annotations(path: Path, roles: Annotations) -> AnnotationSet:
     return AnnotationSet(areas, hashlib.sha256(raw).hexdigest())
 
 
+def _properties(feature: Any) -> dict[str, Any]:
+    properties = feature.get("properties") if isinstance(feature, dict) else None
+    return properties if isinstance(properties, dict) else {}
+
+
 def _is_area(feature: Any) -> bool:
-    properties = (feature.get("properties") or {}) if isinstance(feature, dict) else {}
+    properties = _properties(feature)
     kind = properties.get("objectType", properties.get("object_type", "annotation"))
     return kind in AREA_TYPES and not properties.get("isMissing", False)
 
@@ -105,13 +110,13 @@ def _read_area(feature: Any, number: int, roles: Annotations, where: str) -> Are
     place = f"{where} feature {number}"
     try:
         geometry = shape(feature["geometry"])
-    except (TypeError, KeyError, AttributeError, ValueError, shapely.errors.ShapelyError) as error:
+    except (TypeError, LookupError, AttributeError, ValueError, shapely.errors.ShapelyError) as error:
         raise AnnotationError(f"has no usable geometry: {error}", where=place) from error
     if not shapely.is_valid(geometry):
         geometry = shapely.make_valid(geometry)
     if not np.isfinite(geometry.area) or geometry.area <= 0:
         raise AnnotationError(f"{geometry.geom_type} has no area", where=place, remedy="draw a closed region")
-    properties = feature.get("properties") or {}
+    properties = _properties(feature)
     shapely.prepare(geometry)
     return Area(_role_of(properties, roles, place), str(properties.get("name") or ""), geometry)
 
@@ -119,11 +124,13 @@ def _read_area(feature: Any, number: int, roles: Annotations, where: str) -> Are
 def _role_of(properties: dict[str, Any], roles: Annotations, place: str) -> Role:
     classification = properties.get("classification")
     if isinstance(classification, dict):
-        name = classification.get("name") or ": ".join(map(str, classification.get("names") or []))
+        names = classification.get("names") or []
+        said = classification.get("name") or ": ".join(map(str, names if isinstance(names, list) else [names]))
     else:
-        name = classification
-    if not name:
+        said = classification
+    if not said:
         return "include"
+    name = str(said)
     by_role: dict[Role, tuple[str, ...]] = {
         "include": roles.include,
         "exclude": roles.exclude,
@@ -135,7 +142,7 @@ def _role_of(properties: dict[str, Any], roles: Annotations, place: str) -> Role
     if name not in known:
         raise AnnotationError(
             f"class '{name}' means nothing to the assay", where=place,
-            remedy=f"{nearest_names(str(name), known)}; see tissue.annotations",
+            remedy=f"{nearest_names(name, known)}; see tissue.annotations",
         )  # fmt: skip
     return known[name]
 

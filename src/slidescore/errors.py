@@ -30,8 +30,12 @@ class SlidescoreError(Exception):
         super().__init__(message, where, remedy)
 
     def __str__(self) -> str:
-        text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text} ({self.remedy})" if self.remedy else text
+        return f"{self.where}: {self.reason}" if self.where else self.reason
+
+    @property
+    def reason(self) -> str:
+        """What is wrong and what to do about it, without the place; it goes into tables, so it names no folder."""
+        return f"{self.message} ({self.remedy})" if self.remedy else self.message
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors cross process borders; the default reduce would drop the keyword arguments.

@@ -113,7 +113,8 @@ def find_tissue(
     textured = (smooth >= PALE_SHARE * tissue.min_optical_density) & (texture >= tissue.min_texture_od)
     mask = (dense | textured) & valid & ~pen
     mask = _close(mask, tissue.close_um / mpp) & ~pen
-    mask = _fill_small_holes(mask, tissue.max_hole_um2 / mpp**2) & ~pen
+    # Closing and filling reach over places without pixels; those are never tissue.
+    mask = _fill_small_holes(mask, tissue.max_hole_um2 / mpp**2) & valid & ~pen
     mask = _drop_small(mask, tissue.min_area_um2 / mpp**2)
     return TissueMask(mask, pen, l0_per_px, mpp), white
 

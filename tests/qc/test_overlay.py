@@ -60,9 +60,7 @@ class TestColours:
 class TestPlace:
     @pytest.mark.parametrize("l0_per_px", [1, 2, 4])
     @pytest.mark.parametrize("corner_px", [(0, 0), (3, 5), (-2, 1)])
-    def test_the_outline_of_a_square_is_its_outermost_pixels(
-        self, l0_per_px: int, corner_px: tuple[int, int]
-    ) -> None:
+    def test_the_outline_of_a_square_is_its_outermost_pixels(self, l0_per_px: int, corner_px: tuple[int, int]) -> None:
         # A square nucleus of analysis pixels [10, 20) by [12, 22), traced as the pipeline traces it.
         labels = np.zeros((40, 40), np.int32)
         labels[12:22, 10:20] = 1

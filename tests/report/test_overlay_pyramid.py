@@ -44,6 +44,7 @@ class TestOverlay:
             assert slide.properties["openslide.vendor"] == "generic-tiff"
         with tifffile.TiffFile(path) as tiff:
             assert [page.subfiletype for page in tiff.pages] == [0, 1, 1, 1]
+            assert [page.get_resolution("CENTIMETER")[0] for page in tiff.pages] == [10_000, 5000, 2500, 1250]
             assert {page.tags["Software"].value for page in tiff.pages} == {"slidescore"}
             assert not any(tag.name in ("DateTime", "ImageDescription") for page in tiff.pages for tag in page.tags)
 

@@ -126,9 +126,15 @@ def _sum_pixels(
 def _clear_means(
     area: NDArray[np.float64], clear: NDArray[np.float64], dab: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Mean DAB of each part over its clear pixels, or over all of them where hardly any is clear; (n, 3)."""
-    enough = clear >= MIN_CLEAR_PIXELS
-    return np.where(enough, _over(dab[:, 3:], clear), _over(dab[:, :3], area))
+    """Mean DAB of each part over its clear pixels, or over all of them where hardly any is clear; (n, 3).
+
+    A membrane is the exception: its clear pixels are those towards the nucleus, so a stained one is brightest in the
+    guard. Optics can only dilute a rim, so the higher of its two means stands.
+    """
+    everything = _over(dab[:, :3], area)
+    means = np.where(clear >= MIN_CLEAR_PIXELS, _over(dab[:, 3:], clear), everything)
+    means[:, MEMBRANE] = np.fmax(means[:, MEMBRANE], everything[:, MEMBRANE])
+    return means
 
 
 def _weighted(

@@ -32,7 +32,7 @@ def describe(event: SlideEvent) -> str:
     """Say in one line what became of a slide."""
     head = f"[{event.number + 1}/{event.total}] {event.file}: "
     if event.kind == "failed":
-        return f"{head}FAILED: {event.error.message if event.error else ''}"
+        return f"{head}FAILED: {event.error.reason if event.error else ''}"
     row = event.row
     h_score = "H -" if row["h_score"] is None else f"H {row['h_score']:.1f}"
     tail = f" ({row['reason']})" if row["reason"] else ""

@@ -201,7 +201,7 @@ class _Cohort:
                 yield self.records[number]["scores"]
             else:
                 error = self.failures.get(number)
-                yield _failed_row(slide, error.message if error else "not reached", self.assay)
+                yield _failed_row(slide, error.reason if error else "not reached", self.assay)
 
     def _timing_rows(self) -> list[dict[str, Any]]:
         """List the timings of this run, and for skipped slides those of the run that scored them."""
@@ -245,7 +245,7 @@ class _Cohort:
 
     def _fail(self, number: int, error: SlidescoreError) -> None:
         self.failures[number] = error
-        row = _failed_row(self.slides[number], error.message, self.assay)
+        row = _failed_row(self.slides[number], error.reason, self.assay)
         self._tell("failed", number, row=row, error=error)
 
     def _tell(self, kind: str, number: int, **content: Any) -> None:

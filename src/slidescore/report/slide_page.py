@@ -200,7 +200,7 @@ def _gallery_rows(gallery: Sequence[GalleryCell]) -> list[dict[str, Any]]:
                     "image": data_uri(cell.jpeg, "image/jpeg"),
                     "x": f"{cell.x_l0:.0f}",
                     "y": f"{cell.y_l0:.0f}",
-                    "dab_od": [(part, show_number(od, 2)) for part, od in cell.dab_od.items()],
+                    "dab_od": [(part, show_number(od, 3)) for part, od in cell.dab_od.items()],
                 }
                 for cell in gallery
                 if cell.bin == number

@@ -61,7 +61,9 @@ def cell_bins(cells: pa.Table, assay: Assay, compartment: Compartment) -> tuple[
     bins = bin_values(values, assay.bins.of(compartment))
     fallback = np.isnan(values)
     if fallback.any():
-        bins[fallback] = bin_values(floats(cells, "dab_od_cell")[fallback], assay.bins.of("cell"))
+        # A cell of which nothing could be measured shows no DAB; searching for NaN would put it into 3+.
+        whole = np.nan_to_num(floats(cells, "dab_od_cell")[fallback], nan=0.0)
+        bins[fallback] = bin_values(whole, assay.bins.of("cell"))
     return bins, fallback
 
 

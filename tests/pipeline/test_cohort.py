@@ -1,0 +1,260 @@
+"""A directory of slides, good and bad: one row each, the same bytes every time, and no finished work lost."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import phantom as ph
+import pytest
+from PIL import Image
+
+from slidescore.assay import load_assay
+from slidescore.errors import AssayError, InputError, RunFolderBusyError, RunFolderError
+from slidescore.pipeline.cohort import RunOptions, SlideEvent, score_directory
+from slidescore.pipeline.rescore import rescore
+from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
+from slidescore.report.files import read_json
+
+DATA_FILES = ("scores.csv", "regions.csv")
+SLIDE_DATA_FILES = ("result.json", "cells.parquet", "tiles.parquet", "overlay.tiff")
+MPP = 0.5
+
+
+def rows_of(run: Path, table: str = "scores.csv") -> list[dict[str, str]]:
+    with (run / table).open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def data_of(run: Path) -> dict[str, bytes]:
+    """Every data file of a run by its path below the run."""
+    paths = [run / name for name in DATA_FILES]
+    paths += [path for name in SLIDE_DATA_FILES for path in sorted(run.glob(f"slides/*/{name}"))]
+    return {path.relative_to(run).as_posix(): path.read_bytes() for path in paths}
+
+
+@pytest.fixture(scope="session")
+def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three small slides in two folders, two of them of the same name."""
+    folder = tmp_path_factory.mktemp("slides")
+    for number, place in enumerate(("one/slide.tiff", "two/slide.tiff", "two/other slide é.tiff")):
+        field = ph.draw_phantom(ph.crowded_spec(20 + number, n_cells=250, tissue="irregular", tissue_fraction=0.7))
+        (folder / place).parent.mkdir(exist_ok=True)
+        ph.write_pyramid(folder / place, field.rgb, field.mpp, levels=(1, 4))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(slides: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Those slides, scored by two workers."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    score_directory(slides, out, options=RunOptions(workers=2))
+    return out
+
+
+def test_every_slide_has_one_row_in_the_order_of_the_files(run: Path) -> None:
+    rows = rows_of(run)
+    assert [row["file"] for row in rows] == ["one/slide.tiff", "two/other slide é.tiff", "two/slide.tiff"]
+    assert tuple(rows[0]) == SCORE_COLUMNS
+    assert len({row["slide_id"] for row in rows}) == 3
+    for row in rows:
+        assert row["status"] == "scored"
+        assert float(row["h_score"]) > 50
+        assert int(row["n_tumor_cells"]) == sum(int(row[f"n{k}"]) for k in range(4))
+
+
+def test_a_run_folder_holds_what_it_promises(run: Path) -> None:
+    assert (run / "report.html").is_file()
+    assert not list(run.rglob(".work"))
+    assert not list(run.rglob("*.tmp"))
+    for row in rows_of(run):
+        folder = run / "slides" / row["slide_id"]
+        for name in (*SLIDE_DATA_FILES, "thumbnail.png", "report.html"):
+            assert (folder / name).stat().st_size > 0
+    assert not (run / ".lock").exists()
+
+
+def test_data_files_hold_no_path_of_the_machine(run: Path, slides: Path) -> None:
+    for name, content in data_of(run).items():
+        assert str(slides).encode() not in content, name
+
+
+def test_one_worker_two_workers_and_a_second_run_write_the_same_bytes(run: Path, slides: Path, tmp_path: Path) -> None:
+    score_directory(slides, tmp_path / "again", options=RunOptions(workers=1))
+    assert data_of(tmp_path / "again") == data_of(run)
+
+
+def test_the_same_command_again_skips_what_is_done_and_tries_the_rest(slides: Path, run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    first, *others = [row["slide_id"] for row in rows_of(copy)]
+    (copy / "slides" / first / "result.json").unlink()
+    events: list[SlideEvent] = []
+    summary = score_directory(slides, copy, options=RunOptions(workers=1), on_event=events.append)
+    assert summary.n_skipped == 2
+    assert [event.file for event in events if event.kind == "scored"] == ["one/slide.tiff"]
+    assert data_of(copy) == data_of(run)
+    assert [row["slide_id"] for row in rows_of(copy, "timings.csv")] == [first, *others]
+
+
+def test_a_changed_slide_is_scored_again(slides: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    shutil.copy(slides / "one/slide.tiff", source / "s.tiff")
+    before = score_directory(source, tmp_path / "run").rows[0]
+    shutil.copy(slides / "two/slide.tiff", source / "s.tiff")
+    after = score_directory(source, tmp_path / "run").rows[0]
+    assert before["slide_id"] != after["slide_id"]
+    assert len(rows_of(tmp_path / "run")) == 1
+
+
+def write_bad_slides(folder: Path, good: Path) -> None:
+    content = good.read_bytes()
+    (folder / "truncated.tiff").write_bytes(content[: len(content) // 2])
+    (folder / "not a slide.svs").write_bytes(b"no slide at all" * 50)
+    (folder / "empty.svs").write_bytes(b"")
+    blank = np.full((400, 400, 3), 245, np.uint8)
+    tags = {"resolution_unit": 3, "x_resolution": 20000, "y_resolution": 20000}
+    Image.fromarray(blank).save(folder / "no resolution.png")
+    Image.fromarray(blank).save(folder / "blank.tif", **tags)
+    Image.fromarray(blank[:1, :1]).save(folder / "one pixel.tif", **tags)
+    Image.fromarray(blank).save(folder / "odd.tif", **tags | {"y_resolution": 10000})
+
+
+def test_bad_slides_cost_their_own_row_only(slides: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    shutil.copy(slides / "one/slide.tiff", folder / "good.tiff")
+    shutil.copy(slides / "one/slide.tiff", folder / "good copy.tiff")
+    write_bad_slides(folder, slides / "one/slide.tiff")
+    summary = score_directory(folder, tmp_path / "run")
+    rows = {row["file"]: row for row in summary.rows}
+    assert len(rows) == len(list(folder.iterdir()))
+    assert rows["good.tiff"]["status"] == rows["good copy.tiff"]["status"] == "scored"
+    assert rows["good.tiff"]["h_score"] == rows["good copy.tiff"]["h_score"]
+    assert "duplicate_slide" in rows["good.tiff"]["qc_flags"]
+    assert rows["good.tiff"]["slide_id"] != rows["good copy.tiff"]["slide_id"]
+    for name in ("blank.tif", "one pixel.tif"):
+        assert (rows[name]["status"], rows[name]["call"]) == ("not_evaluable", "NOT_EVALUABLE")
+        assert rows[name]["h_score"] is None
+    reasons = {
+        "truncated.tiff": "ends before",
+        "not a slide.svs": "cannot be opened",
+        "empty.svs": "empty",
+        "no resolution.png": "--mpp",
+        "odd.tif": "apart",
+    }
+    for name, reason in reasons.items():
+        assert rows[name]["status"] == "failed"
+        assert reason in rows[name]["reason"]
+        assert "\n" not in rows[name]["reason"]
+        assert str(tmp_path) not in rows[name]["reason"]
+
+
+def test_a_supplied_resolution_is_used_and_recorded(tmp_path: Path) -> None:
+    field = ph.draw_phantom(ph.crowded_spec(30, n_cells=250, tissue="irregular", tissue_fraction=0.7))
+    Image.fromarray(field.rgb).save(tmp_path / "field.png")
+    [row] = score_directory(tmp_path / "field.png", tmp_path / "run", options=RunOptions(mpp=MPP)).rows
+    assert (row["status"], row["mpp"], row["mpp_source"]) == ("scored", MPP, "supplied")
+    assert "resolution_supplied" in row["qc_flags"]
+
+
+def test_a_folder_of_another_assay_is_refused_and_overwritten_only_on_request(run: Path, slides: Path) -> None:
+    with pytest.raises(RunFolderError, match="another assay"):
+        score_directory(slides, run, "cxcr4-any-positive")
+
+
+def test_a_folder_that_holds_something_else_is_refused(slides: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        score_directory(slides, tmp_path)
+    with pytest.raises(RunFolderError, match="is a file"):
+        score_directory(slides, tmp_path / "thesis.txt")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_output_is_refused_before_any_work(slides: Path, tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    with pytest.raises(RunFolderError, match="cannot be written"):
+        score_directory(slides, locked / "run")
+
+
+def test_an_output_below_a_file_is_refused(slides: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunFolderError, match="cannot be written"):
+        score_directory(slides, tmp_path / "file" / "run")
+
+
+def test_a_run_folder_in_use_names_its_holder(run: Path, slides: Path) -> None:
+    lock = run / ".lock"
+    with lock.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        handle.write("pid 42 on elsewhere")
+        handle.flush()
+        with pytest.raises(RunFolderBusyError, match="pid 42 on elsewhere"):
+            score_directory(slides, run)
+    lock.unlink()
+
+
+def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    with pytest.raises(InputError):
+        score_directory(tmp_path / "in", tmp_path / "run")
+
+
+def test_regions_get_rows_and_stray_annotations_a_warning(slides: Path, tmp_path: Path) -> None:
+    tma = ph.draw_tma(3, rows=1, columns=2)
+    folder, roi = tmp_path / "in", tmp_path / "roi"
+    folder.mkdir()
+    roi.mkdir()
+    ph.write_pyramid(folder / "tma.tiff", tma.rgb, tma.mpp, levels=(1, 4))
+    import json
+
+    (roi / "tma.tiff.geojson").write_text(json.dumps(tma.geojson))
+    (roi / "gone.tiff.geojson").write_text(json.dumps(tma.geojson))
+    summary = score_directory(folder, tmp_path / "run", options=RunOptions(roi=roi))
+    rows = rows_of(tmp_path / "run", "regions.csv")
+    assert tuple(rows[0]) == REGION_COLUMNS
+    assert [row["region"] for row in rows] == [core.name for core in tma.cores]
+    assert summary.warnings == ("gone.tiff.geojson belongs to no slide of this run",)
+    assert "tumor_not_identified" not in (summary.rows[0]["qc_flags"] or "")
+
+
+def test_rescore_gives_what_a_fresh_run_gives(run: Path, slides: Path, tmp_path: Path) -> None:
+    summary = rescore(run, tmp_path / "rescored", "cxcr4-any-positive")
+    score_directory(slides, tmp_path / "fresh", "cxcr4-any-positive")
+    assert data_of(tmp_path / "rescored") == data_of(tmp_path / "fresh")
+    assert [row["call"] for row in summary.rows] == ["HIGH"] * 3
+
+
+def test_rescore_needs_no_slides(slides: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(slides / "one", moved)
+    score_directory(moved, tmp_path / "run")
+    shutil.rmtree(moved)
+    rescore(tmp_path / "run", tmp_path / "rescored", "cxcr4-any-positive")
+    [row] = rows_of(tmp_path / "rescored")
+    assert row["status"] == "scored"
+    assert (tmp_path / "rescored" / "slides" / row["slide_id"] / "report.html").is_file()
+    assert not (tmp_path / "rescored" / "slides" / row["slide_id"] / "overlay.tiff").exists()
+
+
+def test_rescore_refuses_new_measurements_and_its_own_folder(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(AssayError, match="needs score"):
+        rescore(run, tmp_path / "out", "generic-nuclear")
+    with pytest.raises(RunFolderError, match="the run itself"):
+        rescore(run, run, "cxcr4")
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        rescore(tmp_path, tmp_path / "out", "cxcr4")
+
+
+def test_run_json_tells_how_the_run_was_made(run: Path, slides: Path) -> None:
+    content = read_json(run / "run.json")
+    assert content["assay"]["text"] == load_assay("cxcr4").text
+    assert set(content["versions"]) >= {"slidescore", "numpy", "openslide-bin"}
+    assert all(Path(path).is_file() for path in content["slides"].values())

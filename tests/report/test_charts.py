@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slidescore.report.charts import (
+    WIDTH,
+    Tick,
+    draw_bin_bar,
+    draw_compartments,
+    draw_histogram,
+    draw_small_bin_bar,
+    draw_strip,
+)
+from slidescore.scoring import bin_values
+
+THRESHOLDS = (0.2, 0.4, 0.6)
+
+
+def parsed(svg: str) -> ET.Element:
+    return ET.fromstring(svg)
+
+
+def widths(root: ET.Element, style: str) -> list[float]:
+    return [float(rect.get("width", "0")) for rect in root.iter("rect") if rect.get("class") == style]
+
+
+def words(root: ET.Element) -> str:
+    return " ".join("".join(text.itertext()) for text in root.iter("text"))
+
+
+class TestBinBar:
+    @given(st.lists(st.integers(0, 10**7), min_size=4, max_size=4))
+    def test_widths_are_shares(self, counts: list[int]) -> None:
+        root = parsed(draw_small_bin_bar(counts))
+        for number, count in enumerate(counts):
+            expected = [pytest.approx(120 * count / sum(counts), abs=0.01)] if count else []
+            assert widths(root, f"bin{number}") == expected
+
+    def test_counts_percents_and_names_are_in_words(self) -> None:
+        root = parsed(draw_bin_bar([6543, 2000, 1, 1456]))
+        for text in ("Negative", "1+", "2+", "3+", "6,543 (65 %)", "2,000 (20 %)", "1 (<0.1 %)", "1,456 (15 %)"):
+            assert text in words(root)
+        assert root.findtext("title") == "Tumor cells by bin, n = 10,000"
+        assert widths(root, "bin0")[0] == pytest.approx(WIDTH * 0.6543, abs=0.01)
+
+    def test_no_cells(self) -> None:
+        root = parsed(draw_bin_bar([0, 0, 0, 0]))
+        assert "0 (–)" in words(root)
+        assert len(widths(root, "empty")) == 1
+
+
+class TestHistogram:
+    @given(st.lists(st.floats(-0.5, 2.5, width=32), max_size=60))
+    def test_bars_hold_every_cell_in_its_bins_colour(self, values: list[float]) -> None:
+        array = np.array(values, np.float32)
+        root = parsed(draw_histogram(array, THRESHOLDS, "cytoplasm", "mean"))
+        counts = np.bincount(bin_values(array, THRESHOLDS), minlength=4)
+        ticks = [int(t.text or "") for t in root.iter("text") if t.get("text-anchor") == "end" and t.text != "cells"]
+        for number in range(4):
+            heights = [
+                float(rect.get("height", "0")) for rect in root.iter("rect") if rect.get("class") == f"bin{number}"
+            ]
+            assert sum(heights) / 130 * max(ticks) == pytest.approx(counts[number], abs=0.01 * max(1, len(heights)))
+
+    def test_thresholds_axis_and_n_are_labelled(self) -> None:
+        root = parsed(
+            draw_histogram(np.array([0.1, 0.3, np.nan], np.float32), THRESHOLDS, "membrane", "75. percentile")
+        )
+        assert root.findtext("title") == "DAB optical density, membrane (75. percentile), n = 2 tumor cells"
+        for text in ("1+ ≥ 0.2", "2+ ≥ 0.4", "3+ ≥ 0.6", "membrane (75. percentile)", "cells"):
+            assert text in words(root)
+        lines = [float(line.get("x1", "0")) for line in root.iter("line") if line.get("class") == "threshold"]
+        scale = (WIDTH - 58) / 1.5
+        assert lines == pytest.approx([48 + od * scale for od in THRESHOLDS], abs=0.01)
+
+    def test_labels_of_close_thresholds_do_not_overlap(self) -> None:
+        root = parsed(draw_histogram(np.array([0.1], np.float32), (0.2, 0.25, 0.3), "cell", "mean"))
+        places = [(t.get("x"), t.get("y")) for t in root.iter("text") if "≥" in (t.text or "")]
+        assert places[0][1] != places[1][1]
+
+
+def test_compartments_mark_the_scored_one_and_its_cutoff() -> None:
+    values = {"nucleus": 12.34, "cytoplasm": 210.0, "membrane": None, "cell": 99.96}
+    root = parsed(draw_compartments(values, "cytoplasm", 150.0, "cut-off ≥ 150"))
+    scale = WIDTH - 96 - 56
+    assert widths(root, "bar-scored") == [pytest.approx(210 / 300 * scale, abs=0.01)]
+    assert "12.3" in words(root)
+    assert "210.0" in words(root)
+    assert "–" in words(root)
+    assert "100.0" in words(root)
+    cutoffs = [line for line in root.iter("line") if line.get("class") == "cutoff"]
+    assert [float(line.get("x1", "0")) for line in cutoffs] == [pytest.approx(96 + scale / 2)]
+    assert not list(parsed(draw_compartments(values, "cytoplasm", None)).iterfind("line[@class='cutoff']"))
+
+
+def test_strip_places_ticks_and_escapes_names() -> None:
+    ticks = [Tick(0.0, None, None, "<b>&.svs"), Tick(300.0, 280.0, 300.0, "b"), Tick(150.0, None, None, "c")]
+    svg = draw_strip(ticks, 150.0, "cut-off ≥ 150", "H-score", 300.0)
+    assert "<b>" not in svg
+    root = parsed(svg)
+    lines = [line for line in root.iter("line") if line.get("class") == "tick"]
+    assert [float(line.get("x1", "0")) for line in lines] == [10.0, 1190.0, 600.0]
+    assert lines[0].findtext("title") == "<b>&.svs: 0.0"
+    assert len(widths(root, "interval")) == 1
+    assert re.search(r"n = 3 slides", svg)
+    assert parsed(draw_strip([], None, "", "H-score", 300.0)) is not None

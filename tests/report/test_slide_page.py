@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from report.made_cells import make_cells, scattered_cells
+from report.made_result import make_result, make_row
+from report.page_checks import read_page
+from slidescore.assay import load_assay, parse_assay
+from slidescore.qc.overlay import prepare_cells
+from slidescore.report.gallery import read_gallery
+from slidescore.report.overlay_pyramid import write_thumbnail
+from slidescore.report.slide_page import render_slide_page
+from slidescore.slide import ArrayReader
+
+ASSAY = load_assay("cxcr4").assay
+CELLS = scattered_cells(2000, 900, 900)
+READER = ArrayReader(np.full((900, 900, 3), 230, np.uint8), mpp=0.25)
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;.svs"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Any]:
+    path: Path = tmp_path_factory.mktemp("page") / "thumbnail.png"
+    write_thumbnail(path, READER, 0.25, prepare_cells(CELLS, ASSAY))
+    return path.read_bytes(), read_gallery(READER, 0.25, CELLS, ASSAY)
+
+
+def test_every_number_is_on_the_page(pictures: tuple[bytes, Any]) -> None:
+    region = make_row(CELLS, ASSAY, h_score=77.4, n_tumor_cells=4321) | {"region": "Core B7"}
+    extra = {"h_score_low": 141.27, "h_score_high": 162.93, "p_high": 0.57, "allred": 6}
+    result = make_result(CELLS, ASSAY, regions=[region], **extra)
+    tiles = pa.table(
+        {"status": ["scored", "excluded", "excluded", "failed"], "reason": [None, "pen", "pen", "decode error"]}
+    )
+    text, reader = read_page(render_slide_page(result, CELLS, tiles, ASSAY, *pictures))
+    scores = result["scores"]
+    expected = [
+        "a.svs", "a-01234567", f"{scores['h_score']:.1f}", "95 % interval 141.3 to 162.9", "PROVISIONAL",
+        "cut-off H-score cytoplasm ≥ 150", f"{scores['n_tumor_cells']:,}", "12.346", "11.877", "3.1 %", "<0.1 %",
+        "70 scored, 6 excluded, 1 failed", *(f"{scores[f'n{k}']:,}" for k in range(4)),
+        *(f"{scores[f'h_{name}']:.1f}" for name in ("nucleus", "cytoplasm", "membrane", "cell")), "0.57", "6.0",
+        "warn", "DAB between cells is 0.163 OD.", "negative cells may read 1+", "0.173", "Core B7", "77", "4,321",
+        "pen", "decode error", "40,123 × 30,456 px", "0.2512 × 0.2513 µm/px, file",
+        "0.5025 µm/px from level 0, factor 2",
+        "5 duplicates merged, 2 cells restored", "241.0, 239.5, 240.2 (glass)", "0.650, 0.704, 0.286",
+        "0.268, 0.570, 0.776", "fallback", "turned by 17.4°", "residual 0.021 OD", "8,123 pixels", "turned too far",
+        result["assay"]["digest"], result["assay"]["left_digest"], "classical-1", "cpu-float32", "numpy 2.1.3",
+        "aperio", "openslide", "SS1234", "ICC profile present, not applied", "a.geojson", "2 include",
+        "1 tiles could not be read", "ab" * 32,
+    ]  # fmt: skip
+    assert [phrase for phrase in expected if phrase not in text] == []
+    assert len(reader.sources) == 25
+    assert reader.scripts == 0
+
+
+def test_each_gallery_cell_says_where_and_how_much(pictures: tuple[bytes, Any]) -> None:
+    text, _ = read_page(render_slide_page(make_result(CELLS, ASSAY), CELLS, None, ASSAY, *pictures))
+    for cell in pictures[1]:
+        assert f"{cell.x_l0:.0f}, {cell.y_l0:.0f}" in text
+        assert f"{cell.dab_od['cytoplasm']:.3f}" in text
+
+
+def test_hostile_names_stay_text(pictures: tuple[bytes, Any]) -> None:
+    region = make_row(CELLS, ASSAY, reason=HOSTILE) | {"region": HOSTILE}
+    result = make_result(CELLS, ASSAY, regions=[region], file=HOSTILE, patient_id=HOSTILE)
+    result["slide"]["scanner"] = result["annotations"]["file"] = HOSTILE
+    result["degradations"] = [HOSTILE]
+    result["qc"]["flags"] = [{"name": HOSTILE, "level": "warn", "text": HOSTILE}]
+    html = render_slide_page(result, CELLS, None, ASSAY, *pictures)
+    text, reader = read_page(html)
+    assert reader.scripts == 0
+    assert "<script>alert" not in html
+    assert text.count("<script>alert(1)</script>") >= 7
+
+
+def test_a_name_that_is_no_utf_8_can_be_written() -> None:
+    html = render_slide_page(make_result(CELLS, ASSAY, file="caf\udce9.svs"), CELLS, None, ASSAY, None)
+    assert "caf\\udce9.svs" in html
+    html.encode("utf-8")
+
+
+def test_a_slide_that_is_not_evaluable_says_why() -> None:
+    cells = make_cells([], [])
+    result = make_result(
+        cells, ASSAY, status="not_evaluable", call="NOT_EVALUABLE", reason="too few tumor cells (0, at least 100)",
+        percent_positive=None,
+    )  # fmt: skip
+    text, reader = read_page(render_slide_page(result, cells, None, ASSAY, None))
+    assert "NOT EVALUABLE" in text
+    assert "too few tumor cells (0, at least 100)" in text
+    assert "PROVISIONAL" not in text
+    assert "– H-score" in text
+    assert "No pictures" in text
+    assert reader.sources == []
+
+
+@pytest.mark.parametrize(
+    ("call", "style"), [("HIGH", "call-high"), ("LOW", "call-low"), ("EQUIVOCAL", "call-equivocal")]
+)
+def test_calls_differ_in_form(call: str, style: str) -> None:
+    html = render_slide_page(make_result(CELLS, ASSAY, call=call), CELLS, None, ASSAY, None)
+    assert f'<span class="call {style}">{call}</span>' in html
+
+
+def test_validated_cutoffs_are_not_called_provisional() -> None:
+    html = render_slide_page(make_result(CELLS, ASSAY, call_status="validated"), CELLS, None, ASSAY, None)
+    assert "PROVISIONAL" not in html
+
+
+def test_an_assay_on_percent_positive() -> None:
+    text = load_assay("cxcr4").text
+    text = text.replace("scheme: h_score", "scheme: percent_positive").replace(
+        "scale: h_score", "scale: percent_positive"
+    )
+    assay = parse_assay(text.replace("value: 150", "value: 1"), where="test")
+    page, _ = read_page(render_slide_page(make_result(CELLS, assay), CELLS, None, assay, None))
+    assert "cut-off percent positive cytoplasm ≥ 1" in page
+    assert "% positive" in page

@@ -1,0 +1,34 @@
+"""The committed sample slides score what sample_slides/expected_scores.json says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from slidescore import score_slide
+
+SAMPLES = Path(__file__).resolve().parent.parent / "sample_slides"
+EXPECTED = json.loads((SAMPLES / "expected_scores.json").read_text())
+
+# Another processor may round a pixel's neighbour differently: the promise across numeric profiles is 0.5 % and 1 H.
+CELLS_WITHIN, H_WITHIN = 0.005, 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_a_sample_scores_what_it_should(name: str) -> None:
+    expected = EXPECTED[name]
+    row = score_slide(SAMPLES / name, threads=2).row
+    assert row["call"] == expected["call"]
+    assert row["h_score"] == pytest.approx(expected["h_score"], abs=H_WITHIN)
+    assert row["h_membrane"] == pytest.approx(expected["h_membrane"], abs=2 * H_WITHIN)
+    assert row["n_cells"] == pytest.approx(expected["n_cells"], rel=CELLS_WITHIN)
+    if expected["h_drawn"] is not None:
+        assert abs(row["h_score"] - expected["h_drawn"]) <= expected["h_within"]
+    assert (SAMPLES / name).stat().st_size < 2e6
+
+
+def test_every_sample_is_expected_and_the_other_way_round() -> None:
+    assert {path.name for path in SAMPLES.glob("*.tiff")} == set(EXPECTED)

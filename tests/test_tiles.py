@@ -1,0 +1,93 @@
+"""Tiles: cores cover the slide once, wherever the grid begins."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slidescore.slide import AnalysisGrid, ArrayReader, plan_grid
+from slidescore.tiles import TilePlan, plan_tiles
+from slidescore.tissue import TissueMask
+
+
+def grid_of(width: int, height: int, mpp: float = 0.5) -> AnalysisGrid:
+    return plan_grid(ArrayReader(np.zeros((height, width, 3), np.uint8)), mpp, 0.5, 0.0)
+
+
+def tissue_of(grid: AnalysisGrid, tissue: np.ndarray, l0_per_px: float = 16.0) -> TissueMask:
+    return TissueMask(tissue, np.zeros_like(tissue), l0_per_px, 8.0)
+
+
+def plan(width: int, height: int, core: int, origin: tuple[int, int] = (0, 0)) -> TilePlan:
+    grid = grid_of(width, height)
+    everywhere = np.ones((height // 16 + 1, width // 16 + 1), bool)
+    return plan_tiles(grid, tissue_of(grid, everywhere), core_px=core, halo_um=40.0, origin_px=origin)
+
+
+sides, cores = st.integers(1, 300), st.integers(20, 120)
+
+
+@given(sides, sides, cores, st.integers(0, 19), st.integers(0, 19))
+def test_cores_cover_every_pixel_once(width, height, core, left, top):
+    covered = np.zeros((height, width), int)
+    for tile in plan(width, height, core, (-left, -top)).tiles:
+        covered[tile.y_px : tile.y_px + tile.height_px, tile.x_px : tile.x_px + tile.width_px] += 1
+    assert (covered == 1).all()
+
+
+@given(sides, sides, cores, st.integers(0, 19), st.integers(0, 19))
+def test_the_owner_of_a_point_is_the_tile_whose_core_holds_it(width, height, core, left, top):
+    planned = plan(width, height, core, (-left, -top))
+    rng = np.random.default_rng([width, height, core])
+    x, y = rng.uniform(0, width, 50), rng.uniform(0, height, 50)
+    tiles = {tile.index: tile for tile in planned.tiles}
+    for index, px, py in zip(planned.index_at(x, y), x, y, strict=True):
+        tile = tiles[int(index)]
+        assert tile.x_px <= px < tile.x_px + tile.width_px
+        assert tile.y_px <= py < tile.y_px + tile.height_px
+
+
+def test_a_point_on_a_border_belongs_to_the_tile_that_begins_there():
+    planned = plan(200, 200, 100)
+    corner = planned.index_at(np.array([99.999, 100.0, 99.999, 100.0]), np.array([99.999, 99.999, 100.0, 100.0]))
+    assert corner.tolist() == [0, 1, 2, 3]
+
+
+def test_a_shifted_grid_begins_with_a_part_of_a_tile():
+    first = plan(300, 300, 100, (-30, -70)).tiles[0]
+    assert (first.index, first.x_px, first.y_px, first.width_px, first.height_px) == (0, 0, 0, 70, 30)
+
+
+def test_tiles_without_tissue_are_left_out_and_numbers_do_not_depend_on_tissue():
+    grid, tissue = grid_of(320, 320), np.zeros((20, 20), bool)
+    tissue[19, 0] = True
+    [tile] = plan_tiles(grid, tissue_of(grid, tissue), core_px=100, halo_um=40.0).tiles
+    assert (tile.index, tile.x_px, tile.y_px) == (12, 0, 300)
+    assert plan_tiles(grid, tissue_of(grid, np.zeros((20, 20), bool)), core_px=100, halo_um=40.0).tiles == ()
+
+
+@given(st.integers(0, 19), st.integers(0, 19), st.integers(100, 256))
+def test_no_tissue_is_lost_between_tiles(row, column, core):
+    grid, tissue = grid_of(320, 320), np.zeros((20, 20), bool)
+    tissue[row, column] = True
+    mask = tissue_of(grid, tissue)
+    planned = plan_tiles(grid, mask, core_px=core, halo_um=40.0)
+    rng = np.random.default_rng(row * 20 + column)
+    x, y = rng.uniform(0, 320, 400), rng.uniform(0, 320, 400)
+    owners = planned.index_at(x, y)[mask.at(x, y)]
+    assert set(owners.tolist()) <= {tile.index for tile in planned.tiles}
+
+
+@pytest.mark.parametrize(("mpp", "halo"), [(0.5, 80), (0.51, 79), (0.3, 134)])
+def test_the_halo_is_at_least_as_wide_as_asked(mpp, halo):
+    grid = plan_grid(ArrayReader(np.zeros((50, 50, 3), np.uint8)), mpp, mpp, 0.0)
+    everywhere = tissue_of(grid, np.ones((5, 5), bool))
+    assert plan_tiles(grid, everywhere, core_px=128, halo_um=40.0).halo_px == halo
+
+
+def test_the_halo_of_every_assay_holds_the_largest_cell(assay):
+    largest_um = 2 * assay.cells.classical.max_radius_um + assay.cells.expansion_um
+    assert assay.tiles.halo_um >= largest_um + assay.tiles.seam_um
+    assert assay.tiles.seam_um > assay.tiles.duplicate_um
