@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidescore.assay.model import Channel, Classical
+from slidescore.cells.appearance import ChannelPlanes, look_at
 
 Plane = NDArray[np.float32]
 Labels = NDArray[np.int32]
@@ -174,125 +175,38 @@ def _boxes(labels: NDArray[np.int32], n: int) -> NDArray[np.int64]:
     return boxes
 
 
-@dataclass(frozen=True, slots=True)
-class Appearance:
-    """How one candidate looks in its channel; contrasts in OD are the mean inside minus the mean around.
-
-    Attributes
-    ----------
-    area_um2, solidity, long_over_short
-        Size and shape; solidity is the area over that of the convex hull.
-    contrast_od, hematoxylin_contrast_od, dab_contrast_od
-        Contrast in the channel and in each stain.
-    hematoxylin_od
-        Mean hematoxylin inside.
-    strength
-        Contrast over the noise around, times solidity.
-    open_share
-        Share of the pixels around that are paler than half-way between inside and around.
-    """
-
-    area_um2: float
-    solidity: float
-    long_over_short: float
-    contrast_od: float
-    hematoxylin_contrast_od: float
-    dab_contrast_od: float
-    hematoxylin_od: float
-    strength: float
-    open_share: float
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelPlanes:
-    """What candidates are judged by; float32, (H, W), OD: the smoothed channel, smoothed hematoxylin, and DAB."""
-
-    channel: Plane
-    hematoxylin: Plane
-    dab: Plane
-
-
 def judge_candidates(labels: Labels, planes: ChannelPlanes, mpp: float, p: Classical, shape: Channel) -> Candidates:
     """Drop what is no nucleus by area, outline or contrast, and say how strong the rest is."""
-    n = int(labels.max())
+    n = int(labels.max(initial=0))
     boxes = bounding_boxes(labels, n)
-    pad = max(2, round(RING_UM / mpp))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pad + 1, 2 * pad + 1)).astype(np.uint8)
-    height, width = labels.shape
-    out = np.zeros_like(labels)
+    seen = look_at(labels, planes, boxes, max(2, round(RING_UM / mpp)))
+    clarity = seen.contrast_od / (seen.noise_od + p.noise_od)
+    likely = (
+        (seen.area_px * mpp**2 >= p.min_area_um2)
+        & (seen.area_px * mpp**2 <= p.max_area_um2)
+        & (seen.long_over_short <= shape.max_elongation)
+        & (seen.hematoxylin_od >= p.min_hematoxylin_od)
+        & (seen.hematoxylin_contrast_od >= p.min_hematoxylin_contrast_od)
+        & (seen.dab_contrast_od <= shape.max_dab_contrast_od)
+        & (seen.contrast_od >= p.min_contrast_od)
+        & (clarity >= p.min_strength)
+        & (seen.open_share >= shape.min_open)
+    )
+    number = np.zeros(n + 1, dtype=np.int32)
     strengths: list[float] = []
-    for k in range(1, n + 1):
+    for k in (np.flatnonzero(likely) + 1).tolist():
         y0, x0, y1, x1 = boxes[k]
-        if y1 <= y0:
-            continue
-        window = np.s_[max(0, y0 - pad) : min(height, y1 + pad), max(0, x0 - pad) : min(width, x1 + pad)]
-        seen = look_at(labels[window], k, _cut(planes, window), disc, mpp, p.noise_od)
-        if is_nucleus(seen, p, shape):
+        solidity = solidity_of((labels[y0:y1, x0:x1] == k).astype(np.uint8))
+        if solidity >= shape.min_solidity and clarity[k - 1] * solidity >= p.min_strength:
             # Where two channels see one nucleus, the outline with more hematoxylin in it is the better one.
-            strengths.append(seen.hematoxylin_contrast_od * seen.solidity)
-            out[window][labels[window] == k] = len(strengths)
-    return Candidates(out, np.asarray(strengths, dtype=np.float32))
+            strengths.append(float(seen.hematoxylin_contrast_od[k - 1]) * solidity)
+            number[k] = len(strengths)
+    return Candidates(number[labels], np.asarray(strengths, dtype=np.float32))
 
 
-def look_at(
-    labels: Labels, k: int, planes: ChannelPlanes, disc: NDArray[np.uint8], mpp: float, noise_od: float
-) -> Appearance:
-    """Measure how candidate `k` looks against a ring around it, other candidates left out."""
-    inside = labels == k
-    mask = inside.astype(np.uint8)
-    around = (cv2.dilate(mask, disc) > 0) & ~inside
-    ring = around & (labels == 0)
-    if not ring.any():
-        # Walled in by other candidates: they must do.
-        ring = around if around.any() else ~inside
-    level, outside = float(planes.channel[inside].mean()), planes.channel[ring]
-    contrast = level - float(outside.mean())
-    hematoxylin = float(planes.hematoxylin[inside].mean())
-    solidity = _solidity(mask)
-    return Appearance(
-        area_um2=float(mask.sum()) * mpp**2,
-        solidity=solidity,
-        long_over_short=elongation(mask),
-        contrast_od=contrast,
-        hematoxylin_contrast_od=hematoxylin - float(planes.hematoxylin[ring].mean()),
-        dab_contrast_od=float(planes.dab[inside].mean()) - float(planes.dab[ring].mean()),
-        hematoxylin_od=hematoxylin,
-        strength=contrast / (float(outside.std()) + noise_od) * solidity,
-        open_share=float((planes.channel[around] < level - 0.5 * contrast).mean()),
-    )
-
-
-def is_nucleus(seen: Appearance, p: Classical, shape: Channel) -> bool:
-    """Whether a candidate meets the assay's limits."""
-    return (
-        p.min_area_um2 <= seen.area_um2 <= p.max_area_um2
-        and seen.solidity >= shape.min_solidity
-        and seen.long_over_short <= shape.max_elongation
-        and seen.hematoxylin_od >= p.min_hematoxylin_od
-        and seen.hematoxylin_contrast_od >= p.min_hematoxylin_contrast_od
-        and seen.dab_contrast_od <= shape.max_dab_contrast_od
-        and seen.contrast_od >= p.min_contrast_od
-        and seen.strength >= p.min_strength
-        and seen.open_share >= shape.min_open
-    )
-
-
-def _cut(planes: ChannelPlanes, window: tuple[slice, slice]) -> ChannelPlanes:
-    return ChannelPlanes(planes.channel[window], planes.hematoxylin[window], planes.dab[window])
-
-
-def elongation(mask: NDArray[np.uint8]) -> float:
-    """Return the ratio of the long to the short axis of the ellipse with the same second moments as the mask."""
-    m = cv2.moments(mask, binaryImage=True)
-    # A pixel is a square, not a point: its own second moment is 1/12.
-    xx, yy, xy = m["mu20"] / m["m00"] + 1 / 12, m["mu02"] / m["m00"] + 1 / 12, m["mu11"] / m["m00"]
-    spread = np.hypot(xx - yy, 2 * xy)
-    return float(np.sqrt((xx + yy + spread) / max(xx + yy - spread, 1e-6)))
-
-
-def _solidity(mask: NDArray[np.uint8]) -> float:
+def solidity_of(mask: NDArray[np.uint8]) -> float:
+    """Return the area of a mask over that of its convex hull, both in whole pixels."""
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    # Pixel centres make the hull of a small nucleus too small; padding both areas by the rim keeps the ratio fair.
     hull = cv2.convexHull(np.concatenate(contours))
     filled = cv2.fillConvexPoly(np.zeros_like(mask), hull, 1)
     return float(mask.sum()) / float(max(filled.sum(), 1))

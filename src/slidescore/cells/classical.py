@@ -16,10 +16,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.segmentation import watershed
 
 from slidescore.assay.model import Channel, Classical
-from slidescore.cells.candidates import Candidates, ChannelPlanes, cut_at_steepest, judge_candidates, keep_strongest
+from slidescore.cells.appearance import ChannelPlanes
+from slidescore.cells.candidates import Candidates, cut_at_steepest, judge_candidates, keep_strongest
+from slidescore.cells.flooding import flood
 from slidescore.cells.segmenter import Segmentation
 from slidescore.stain import StainPlanes
 
@@ -70,7 +71,8 @@ def find_in_channel(
     blobs = blob_response(channel, [scale / mpp for scale in p.seed_scales_um])
     seeds = find_seeds(np.where(usable, blobs, 0.0), p.min_seed_od, p.min_seed_distance_um / mpp)
     smooth = _gaussian(channel, p.smooth_um / mpp)
-    basins = flood(smooth, seeds, usable, p.max_radius_um / mpp)
+    far = cv2.distanceTransform((seeds == 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    basins = flood(smooth, seeds, usable & (far <= p.max_radius_um / mpp))
     nuclei = cut_at_steepest(smooth, _gradient(smooth), basins, seeds, edge_fraction=p.edge_fraction)
     seen = ChannelPlanes(smooth, _gaussian(planes.hematoxylin_od, p.smooth_um / mpp), planes.dab_od)
     return judge_candidates(nuclei, seen, mpp, p, shape)
@@ -97,13 +99,6 @@ def find_seeds(blobs: Plane, min_response_od: float, min_distance_px: float) -> 
     _, seeds = cv2.connectedComponents(peaks.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     labels: NDArray[np.int32] = seeds.astype(np.int32, copy=False)
     return labels
-
-
-def flood(smooth: Plane, seeds: NDArray[np.int32], usable: NDArray[np.bool_], reach_px: float) -> NDArray[np.int32]:
-    """Give each pixel within reach of a seed to the seed it drains to; int32, (H, W)."""
-    far = cv2.distanceTransform((seeds == 0).astype(np.uint8), cv2.DIST_L2, 5)
-    basins: NDArray[np.int32] = watershed(-smooth, seeds, mask=usable & (far <= reach_px)).astype(np.int32)
-    return basins
 
 
 def _gaussian(plane: Plane, sigma_px: float) -> Plane:

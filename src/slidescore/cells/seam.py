@@ -58,15 +58,11 @@ def join_tiles(tiles: Sequence[TileCells], *, duplicate_um: float, mpp: float) -
     mpp
         Micrometres per level-0 pixel.
     """
-    owned = [tile.owned for tile in tiles if tile.owned.num_rows]
-    if not owned:
-        return Joined(empty_cells(), 0, 0)
-    everything = pa.concat_tables(owned)
-    near = np.concatenate([tile.near_seam for tile in tiles if tile.owned.num_rows])
+    everything = pa.concat_tables([empty_cells(), *(tile.owned for tile in tiles)])
+    near = np.concatenate([np.zeros(0, dtype=bool), *(tile.near_seam for tile in tiles)])
     dropped = _find_duplicates(everything, near, duplicate_um / mpp)
     kept = everything.filter(pa.array(~dropped))
-    near = near[~dropped]
-    restored = _find_gaps(kept, near, [tile.shadows for tile in tiles], duplicate_um, mpp)
+    restored = _find_gaps(kept, [tile.shadows for tile in tiles], duplicate_um, mpp)
     return Joined(join_cells([kept, restored]), int(dropped.sum()), restored.num_rows)
 
 
@@ -94,13 +90,12 @@ def _find_duplicates(cells: pa.Table, near: NDArray[np.bool_], reach_l0: float) 
     return dropped
 
 
-def _find_gaps(
-    kept: pa.Table, near: NDArray[np.bool_], shadows: list[pa.Table], duplicate_um: float, mpp: float
-) -> pa.Table:
+def _find_gaps(kept: pa.Table, shadows: list[pa.Table], duplicate_um: float, mpp: float) -> pa.Table:
     """Return the shadows that no owned cell answers to.
 
     A shadow is answered when a cell's centroid lies within `duplicate_um` of it, or within the radius of either
-    nucleus: then the tiles saw the same matter, only cut another way.
+    nucleus: then the tiles saw the same matter, only cut another way. Any cell may answer: the owner of a shadow at
+    the seam's very limit may lie just beyond it.
     """
     parts = [table for table in shadows if table.num_rows]
     if not parts:
@@ -109,8 +104,7 @@ def _find_gaps(
     candidates = join_cells(parts)
     radius = _radius_um(candidates)
     xy = _positions(candidates)
-    settled = kept.filter(pa.array(near))
-    settled_xy, settled_radius = _positions(settled), _radius_um(settled)
+    settled_xy, settled_radius = _positions(kept), _radius_um(kept)
     answered = np.zeros(len(xy), dtype=bool)
     if len(settled_xy):
         reach = max(duplicate_um, float(radius.max()), float(settled_radius.max())) / mpp

@@ -1,0 +1,24 @@
+"""Every benchmark, one JSON line each: `make bench`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> None:
+    """Draw a slide, run each script in its own process."""
+    with tempfile.TemporaryDirectory() as folder:
+        slide = Path(folder) / "slide.tiff"
+        drawing = [sys.executable, str(HERE / "draw_big_slide.py"), str(slide), "--size", "12288", "--tissue", "0.3"]
+        subprocess.run(drawing, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for command in (["separation.py"], ["end_to_end.py", str(slide)]):
+            subprocess.run([sys.executable, str(HERE / command[0]), *command[1:]], check=True)
+
+
+if __name__ == "__main__":
+    main()
