@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from slidescore.errors import RunFolderError
+from slidescore.errors import RunFolderError, SlidescoreError
 
 SIGNIFICANT_DIGITS = 7
 """Digits of a number in CSV tables: what float32 measurements carry."""
@@ -38,11 +38,13 @@ def written_whole(path: Path) -> Iterator[Path]:
             os.fsync(handle.fileno())
         temporary.replace(path)
     except OSError as error:
-        if isinstance(error, RunFolderError):
+        if isinstance(error, SlidescoreError):
             raise
         raise RunFolderError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where the folder itself cannot be made or entered there is nothing to remove.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -47,6 +47,9 @@ class SlideFolder:
         """
         try:
             self.result.unlink(missing_ok=True)
+            # An overlay or page drawn under other options must not stand beside the new tables.
+            for stale in [path for path in self.path.glob("*") if path.is_file()]:
+                stale.unlink()
             shutil.rmtree(self.work, ignore_errors=True)
             self.work.mkdir(parents=True, exist_ok=True)
         except OSError as error:
