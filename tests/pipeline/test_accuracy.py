@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import accuracy
-import phantom as ph
 import pytest
+
+import phantom as ph
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import phantom as ph
 import pytest
 from PIL import Image
 
+import phantom as ph
 from slidescore.assay import load_assay
 from slidescore.errors import AssayError, InputError, RunFolderBusyError, RunFolderError
 from slidescore.pipeline.cohort import RunOptions, SlideEvent, score_directory

@@ -1,0 +1,209 @@
+"""The command line as a user meets it: one line for every mistake, and the right exit code."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import phantom as ph
+from slidescore.cli.main import VERBS
+
+SLIDESCORE = [sys.executable, "-m", "slidescore"]
+
+
+def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*SLIDESCORE, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    field = ph.draw_phantom(ph.crowded_spec(40, n_cells=250, tissue="irregular", tissue_fraction=0.7))
+    return ph.write_pyramid(tmp_path_factory.mktemp("cli") / "slide.tiff", field.rgb, field.mpp, levels=(1, 4))
+
+
+@pytest.fixture(scope="module")
+def scored(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("cli_run") / "run"
+    done = run("score", slide, "--out", out, "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_help_lists_every_verb_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['slidescore', '--help']\n"
+        "from slidescore.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'numpy', 'numba', 'cv2', 'pyarrow', 'openslide'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert all(verb in done.stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb: str) -> None:
+    done = run(verb, "--help")
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+
+
+def test_scoring_prints_a_table_and_where_the_report_is(slide: Path, tmp_path: Path) -> None:
+    done = run("score", slide, "--out", tmp_path / "run", "--overlay-mpp", "none")
+    assert done.returncode == 0
+    assert "slide.tiff" in done.stdout
+    assert "PROVISIONAL" in done.stdout
+    assert str(tmp_path / "run" / "report.html") in done.stdout
+    assert "[1/1] slide.tiff: H " in done.stderr
+    assert not list((tmp_path / "run").rglob("overlay.tiff"))
+
+
+def test_a_failed_slide_gives_exit_3_and_its_reason(slide: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.svs"
+    bad.write_bytes(b"nothing" * 100)
+    done = run("score", slide, bad, "--out", tmp_path / "run")
+    assert done.returncode == 3
+    assert "1 of 2 slides failed:\n  bad.svs: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("score", "SLIDE"), "--out"),
+        (("score", "SLIDE", "--out", "OUT", "--assay", "cxcr5"), "did you mean 'cxcr4'?"),
+        (("score", "SLIDE", "--out", "OUT", "--mpp", "9"), "--mpp"),
+        (("score", "SLIDE", "--out", "OUT", "--device", "cuda"), "CPU"),
+        (("score", "SLIDE", "--out", "OUT", "--overlay-mpp", "fine"), "um per pixel"),
+        (("score", "SLIDE", "--out", "OUT", "--roi", "nowhere"), "nowhere"),
+        (("score", "nowhere", "--out", "OUT"), "nowhere"),
+        (("score", "SLIDE", "--out", "SLIDE"), "is a file"),
+        (("rescore", "nowhere", "--out", "OUT", "--assay", "cxcr4"), "not a run folder"),
+        (("export", "nowhere", "--to", "csv"), "not a run folder"),
+        (("assay", "check", "nope"), "known: cxcr4"),
+        (("scroe",), "No such command"),
+    ],
+)
+def test_a_wrong_command_is_one_line_and_exit_2(
+    slide: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    places = {"SLIDE": str(slide), "OUT": str(tmp_path / "out")}
+    done = run(*[places.get(word, word) for word in arguments], cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    own = [line for line in done.stderr.splitlines() if line.startswith(("slidescore:", "Error:"))]
+    assert len(own) == 1
+
+
+def test_a_run_folder_of_another_assay_is_exit_2(scored: Path, slide: Path) -> None:
+    done = run("score", slide, "--out", scored, "--assay", "cxcr4-any-positive")
+    assert done.returncode == 2
+    assert "another assay" in done.stderr
+
+
+def test_a_busy_run_folder_is_exit_75(scored: Path, slide: Path) -> None:
+    import fcntl
+
+    lock = scored / ".lock"
+    with lock.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        done = run("score", slide, "--out", scored)
+    lock.unlink()
+    assert done.returncode == 75
+    assert "in use" in done.stderr
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_says_so_and_goes_on_later(slide: Path, tmp_path: Path, sent: signal.Signals, code: int) -> None:
+    out = tmp_path / "run"
+    process = subprocess.Popen([*SLIDESCORE, "score", str(slide), "--out", str(out)], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (out / "run.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(sent)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == code, stderr
+    assert "run the same command again" in stderr
+    assert "Traceback" not in stderr
+    with (out / "scores.csv").open(newline="") as handle:
+        [row] = csv.DictReader(handle)
+    assert (row["status"], row["reason"]) == ("failed", "not reached")
+    again = run("score", slide, "--out", out)
+    assert again.returncode == 0, again.stderr
+
+
+def test_info_shows_how_a_slide_would_be_read(slide: Path, tmp_path: Path) -> None:
+    done = run("info", slide)
+    assert done.returncode == 0
+    assert "0.5 x 0.5 um/px stated" in done.stdout
+    assert "averaged to 0.5 um/px" in done.stdout
+    missing = run("info", tmp_path / "gone.svs")
+    assert missing.returncode != 0
+    assert len(missing.stderr.strip().splitlines()) == 1
+
+
+def test_assays_are_listed_shown_and_checked(tmp_path: Path) -> None:
+    assert "cxcr4-any-positive" in run("assay", "list").stdout
+    shown = run("assay", "show", "cxcr4").stdout
+    copy = tmp_path / "mine.yaml"
+    copy.write_text(shown)
+    assert run("assay", "check", copy).returncode == 0
+    copy.write_text(shown.replace("  halo_um:", "  hallo_um:"))
+    wrong = run("assay", "check", copy)
+    assert wrong.returncode == 2
+    assert wrong.stderr == ("slidescore: error: mine.yaml: unknown key 'tiles.hallo_um' (did you mean 'halo_um'?)\n")
+
+
+def test_rescore_and_export_work_from_a_run(scored: Path, tmp_path: Path) -> None:
+    done = run("rescore", scored, "--out", tmp_path / "any", "--assay", "cxcr4-any-positive")
+    assert done.returncode == 0
+    assert "percent_positive cytoplasm >= 1" in done.stdout
+    table = Path(run("export", scored, "--to", "csv", "--out", tmp_path / "csv").stdout.strip())
+    with table.open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    packed = Path(run("export", scored, "--to", "geojson", "--gzip", "--out", tmp_path / "geo").stdout.strip())
+    features = json.loads(gzip.decompress(packed.read_bytes()))["features"]
+    assert len(rows) == len(features) > 100
+    with (scored / "scores.csv").open(newline="") as handle:
+        [score] = csv.DictReader(handle)
+    for k in range(4):
+        assert sum(row["bin"] == str(k) for row in rows) == int(score[f"n{k}"])
+
+
+def test_doctor_scores_a_drawn_slide() -> None:
+    done = run("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "144 of 144 cells, H 100.0 of 100" in done.stdout
+    assert "BAD" not in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no pseudo-terminal here")
+def test_a_terminal_gets_bars(slide: Path, tmp_path: Path) -> None:
+    import pty
+
+    control, terminal = pty.openpty()
+    command = [*SLIDESCORE, "score", str(slide), "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=terminal)
+    os.close(terminal)
+    seen = b""
+    try:
+        while chunk := os.read(control, 65536):
+            seen += chunk
+    except OSError:
+        pass
+    finally:
+        os.close(control)
+    assert process.wait() == 0
+    assert b"slides" in seen
+    assert b"slide.tiff: H " in seen

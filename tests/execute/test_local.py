@@ -1,0 +1,132 @@
+"""Work in watched processes: what one task does to its process costs that task only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+import pytest
+
+from slidescore.errors import SlideOpenError, SlidescoreError
+from slidescore.execute import UnforeseenError, WorkerCrashError, available_cores, run_tasks
+
+
+def work(task: Any, report: Any) -> Any:
+    """Do what the task says; runs in a child process."""
+    match task:
+        case "abort":
+            os.abort()
+        case "segfault":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "exit":
+            sys.exit(3)
+        case "divide":
+            return 1 / 0
+        case "many lines":
+            raise ValueError("one\ntwo\nthree")
+        case "memory":
+            raise MemoryError
+        case "slide":
+            raise SlideOpenError("is damaged", where="a é.svs", remedy="copy it again")
+        case "unpicklable":
+            return lambda: None
+        case ("count", n):
+            for k in range(n):
+                report(k)
+            return n
+        case "pid":
+            return os.getpid()
+    return ("done", task)
+
+
+def run(tasks: list[Any], n_workers: int) -> tuple[dict[int, Any], list[tuple[int, Any]]]:
+    """Run tasks; what each ended with (and that each ended once), and what was reported."""
+    ends: dict[int, Any] = {}
+    reports: list[tuple[int, Any]] = []
+
+    def on_end(number: int, outcome: Any) -> None:
+        assert number not in ends
+        ends[number] = outcome
+
+    run_tasks(work, tasks, n_workers=n_workers, on_report=lambda *both: reports.append(both), on_end=on_end)
+    assert sorted(ends) == list(range(len(tasks)))
+    return ends, reports
+
+
+@pytest.fixture(scope="module")
+def mishaps() -> dict[Any, Any]:
+    """Everything that can go wrong, good work in between, on two workers."""
+    tasks = [1, "abort", 2, "exit", 3, "divide", "many lines", 4, "memory", "slide", "segfault", "unpicklable", 5]
+    ends, _ = run(tasks, 2)
+    return {task: ends[number] for number, task in enumerate(tasks)}
+
+
+def test_good_tasks_finish_whatever_the_others_do(mishaps):
+    assert [mishaps[k] for k in (1, 2, 3, 4, 5)] == [("done", k) for k in (1, 2, 3, 4, 5)]
+
+
+@pytest.mark.parametrize(
+    ("task", "cause"), [("abort", "SIGABRT"), ("segfault", "SIGSEGV"), ("exit", "exit code 3"), ("unpicklable", "exit")]
+)
+def test_a_process_that_dies_costs_its_task(mishaps, task, cause):
+    assert isinstance(mishaps[task], WorkerCrashError)
+    assert cause in str(mishaps[task])
+
+
+def test_an_unforeseen_exception_is_one_line_with_its_trace_kept(mishaps):
+    error = mishaps["divide"]
+    assert isinstance(error, UnforeseenError)
+    assert str(error) == "internal error: ZeroDivisionError: division by zero"
+    assert "test_local.py" in error.trace
+    assert str(mishaps["many lines"]) == "internal error: ValueError: one"
+
+
+def test_an_error_of_ours_arrives_as_it_was_raised(mishaps):
+    error = mishaps["slide"]
+    assert type(error) is SlideOpenError
+    assert (error.message, error.where, error.remedy) == ("is damaged", "a é.svs", "copy it again")
+
+
+def test_running_out_of_memory_is_named(mishaps):
+    assert isinstance(mishaps["memory"], SlidescoreError)
+    assert "out of memory" in str(mishaps["memory"])
+
+
+def test_reports_come_in_order_before_the_end_of_their_task():
+    tasks = [("count", 3), ("count", 0), ("count", 5)]
+    seen: list[Any] = []
+    run_tasks(
+        work, tasks, n_workers=1, on_report=lambda task, content: seen.append((task, content)),
+        on_end=lambda task, outcome: seen.append((task, f"end {outcome}")),
+    )  # fmt: skip
+    expected = [(task, k) for task, (_, n) in enumerate(tasks) for k in [*range(n), f"end {n}"]]
+    assert seen == expected
+
+
+def test_results_do_not_depend_on_the_number_of_workers():
+    tasks = [("count", k % 3) for k in range(7)]
+    assert run(tasks, 1)[0] == run(tasks, 3)[0] == {number: n for number, (_, n) in enumerate(tasks)}
+
+
+def test_work_is_done_elsewhere_and_by_no_more_processes_than_asked():
+    ends, _ = run(["pid"] * 6, 2)
+    assert os.getpid() not in ends.values()
+    assert len(set(ends.values())) <= 2
+
+
+def test_no_tasks_start_nothing():
+    assert run([], 4) == ({}, [])
+
+
+def test_an_error_in_the_parent_stops_the_children():
+    def fail(number: int, outcome: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_tasks(work, [1, 2, 3], n_workers=2, on_report=lambda *both: None, on_end=fail)
+
+
+def test_at_least_one_core_is_usable():
+    assert available_cores() >= 1

@@ -1,0 +1,140 @@
+"""What a reader of a score must know is said, once, and no more than that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from slidescore.qc.checks import Flag, check_slide, measure_slide, worst_level
+from slidescore.scoring import Call, CallLabel, Coverage
+
+GOOD = Coverage(1e6, 1e6, 0.0, 0.0, 0.0)
+HIGH = Call(CallLabel.HIGH, "", "provisional", "h_score cytoplasm >= 150")
+
+
+def facts_of(**changes: Any) -> dict[str, Any]:
+    """Facts of a slide that nothing is wrong with, some changed: `facts_of(stains={"white_source": "255"})`."""
+    facts: dict[str, Any] = {
+        "slide": {"mpp": 0.25, "mpp_source": "file"},
+        "analysis": {"upsampled": False},
+        "stains": {"white_source": "glass", "vectors_source": "fixed", "estimate": None},
+        "annotations": {"file": "a.geojson"},
+        "notes": [],
+    }
+    for part, values in changes.items():
+        facts[part] = {**facts[part], **values} if isinstance(values, dict) else values
+    return facts
+
+
+def tiles_of(*background_and_area: tuple[float | None, float]) -> pa.Table:
+    background, area = zip(*background_and_area, strict=True) if background_and_area else ((), ())
+    columns = {"background_dab_od": pa.array(background, pa.float32()), "scored_um2": pa.array(area, pa.float64())}
+    return pa.table(columns)
+
+
+@pytest.fixture
+def check(assay, make_cells):
+    """Check a slide that is good but for what is given."""
+
+    def checked(*, facts=None, cells=None, tiles=None, coverage=GOOD, call=HIGH, of=assay) -> list[Flag]:
+        cells = make_cells([0.3] * 4) if cells is None else cells
+        return check_slide(facts or facts_of(), cells, tiles or tiles_of((0.01, 1e6)), coverage, call, of)
+
+    return checked
+
+
+def test_a_good_slide_raises_no_flag(check):
+    assert check() == []
+    assert worst_level([]) == "pass"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "level"),
+    [
+        ({"annotations": None}, "tumor_not_identified", "info"),
+        ({"slide": {"mpp_source": "supplied"}}, "resolution_supplied", "info"),
+        ({"analysis": {"upsampled": True}}, "coarse_resolution", "warn"),
+        ({"stains": {"white_source": "255"}}, "white_assumed", "warn"),
+        (
+            {"stains": {"vectors_source": "fallback", "estimate": {"reason": "only 3 stained pixels"}}},
+            "stain_estimate_rejected",
+            "warn",
+        ),
+        ({"notes": [{"name": "duplicate_slide", "level": "warn", "text": "A copy."}]}, "duplicate_slide", "warn"),
+    ],
+)
+def test_each_fact_raises_its_own_flag(check, changes, name, level):
+    [flag] = check(facts=facts_of(**changes))
+    assert (flag.name, flag.level) == (name, level)
+    assert flag.text.endswith(".")
+    assert "\n" not in flag.text
+
+
+def test_a_rejected_estimate_says_why(check):
+    stains = {"vectors_source": "fallback", "estimate": {"reason": "only 3 stained pixels"}}
+    assert "only 3 stained pixels" in check(facts=facts_of(stains=stains))[0].text
+
+
+def test_255_is_no_finding_where_the_assay_asks_for_it(check, assay, change):
+    facts = facts_of(stains={"white_source": "255"})
+    assert check(facts=facts, of=change(assay, {"stains.white": "255"})) == []
+
+
+def test_tumor_cells_are_identified_by_a_rule_or_a_region(check, assay, change):
+    by_rule = change(assay, {"tumor.rule": "probability"})
+    assert check(facts=facts_of(annotations=None), of=by_rule) == []
+    assert check(facts=facts_of(annotations={"file": "x"})) == []
+
+
+@pytest.mark.parametrize(
+    ("share", "name"), [("failed_fraction", "failed_tiles"), ("missing_fraction", "missing_pixels")]
+)
+def test_any_failed_or_missing_tissue_is_flagged(check, share, name):
+    shares = {"excluded_fraction": 0.0, "failed_fraction": 0.0, "missing_fraction": 0.0, share: 0.0012}
+    [flag] = check(coverage=Coverage(1e6, 1e6, **shares))
+    assert (flag.name, flag.level) == (name, "warn")
+    assert "0.12 %" in flag.text
+
+
+def test_not_evaluable_fails_and_comes_first(check):
+    call = Call(CallLabel.NOT_EVALUABLE, "no tissue", "provisional", "")
+    flags = check(call=call, facts=facts_of(annotations=None, analysis={"upsampled": True}))
+    assert [flag.name for flag in flags] == ["not_evaluable", "coarse_resolution", "tumor_not_identified"]
+    assert "no tissue" in flags[0].text
+    assert worst_level(flags) == "fail"
+
+
+def test_an_info_leaves_a_pass_a_pass():
+    info, warn = Flag("a", "info", "A."), Flag("b", "warn", "B.")
+    assert worst_level([info]) == "pass"
+    assert worst_level([info, warn]) == "warn"
+
+
+def test_a_weak_counterstain_is_flagged_by_its_median(check, assay, make_cells):
+    limit = assay.qc.warn_counterstain_od
+    weak = make_cells([0.1] * 3, hematoxylin_od_nucleus=[0.9 * limit, 0.8 * limit, 0.5])
+    strong = make_cells([0.1] * 3, hematoxylin_od_nucleus=[1.1 * limit, 1.2 * limit, None])
+    assert [flag.name for flag in check(cells=weak)] == ["weak_counterstain"]
+    assert check(cells=strong) == []
+
+
+def test_dab_between_the_cells_is_flagged(check, assay):
+    limit = assay.qc.warn_stroma_dab_od
+    assert [flag.name for flag in check(tiles=tiles_of((1.1 * limit, 1e6)))] == ["dab_background"]
+    assert check(tiles=tiles_of((0.9 * limit, 1e6))) == []
+
+
+def test_the_background_is_weighted_by_what_was_scored(make_cells):
+    tiles = tiles_of((0.1, 3.0), (0.5, 1.0), (0.9, 0.0), (None, 5.0))
+    measures = measure_slide(make_cells([0.3, 0.4], hematoxylin_od_nucleus=[0.1, 0.3]), tiles)
+    assert measures["background_dab_od"] == pytest.approx(0.2)
+    assert measures["counterstain_od"] == pytest.approx(0.2)
+
+
+def test_nothing_measured_is_none_and_no_finding(check, make_cells):
+    nothing = {"counterstain_od": None, "background_dab_od": None}
+    for tiles in (tiles_of(), tiles_of((None, 0.0)), tiles_of((0.5, 0.0))):
+        assert measure_slide(make_cells([]), tiles) == nothing
+        assert check(cells=make_cells([]), tiles=tiles) == []
