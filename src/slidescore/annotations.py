@@ -55,7 +55,7 @@ class AnnotationSet:
     @property
     def region_names(self) -> list[str]:
         """Names of the areas that get rows of their own, in the order of the file, each once."""
-        return list(dict.fromkeys(area.name for area in self.of("include", "tumor", "control") if area.name))
+        return list(dict.fromkeys(area.name for area in self.of("include", "tumor") if area.name))
 
     def counts(self) -> dict[str, int]:
         """Count the areas by role."""

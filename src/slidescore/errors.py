@@ -61,7 +61,15 @@ class AssayError(SlidescoreError, ValueError):
 
 
 class AnnotationError(SlidescoreError, ValueError):
-    """A GeoJSON annotation file cannot be used."""
+    """A GeoJSON annotation file cannot be used; its place is a file name and a feature, which a table may name."""
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, in which file and feature, and what to do about it."""
+        return f"{self.where}: {super().reason}"
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class UnknownNameError(SlidescoreError, KeyError):

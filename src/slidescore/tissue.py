@@ -113,8 +113,8 @@ def find_tissue(
     textured = (smooth >= PALE_SHARE * tissue.min_optical_density) & (texture >= tissue.min_texture_od)
     mask = (dense | textured) & valid & ~pen
     mask = _close(mask, tissue.close_um / mpp) & ~pen
-    # Closing and filling reach over places without pixels; those are never tissue.
-    mask = _fill_small_holes(mask, tissue.max_hole_um2 / mpp**2) & valid & ~pen
+    # Missing places inside tissue stay in the mask: they are counted as missing, and nothing is ever scored there.
+    mask = _fill_holes(mask, valid, tissue.max_hole_um2 / mpp**2) & ~pen
     mask = _drop_small(mask, tissue.min_area_um2 / mpp**2)
     return TissueMask(mask, pen, l0_per_px, mpp), white
 
@@ -159,15 +159,18 @@ def _close(mask: NDArray[np.bool_], radius_px: float) -> NDArray[np.bool_]:
     return closed
 
 
-def _fill_small_holes(mask: NDArray[np.bool_], max_px: float) -> NDArray[np.bool_]:
+def _fill_holes(mask: NDArray[np.bool_], valid: NDArray[np.bool_], max_px: float) -> NDArray[np.bool_]:
+    """Fill small holes, and holes of any size that are mostly without pixels: tissue that is missing, not glass."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
-    small = np.zeros(count, dtype=bool)
-    small[1:] = stats[1:, cv2.CC_STAT_AREA] <= max_px
+    area = stats[:, cv2.CC_STAT_AREA]
+    missing = np.bincount(labels[~valid], minlength=count)
+    filled = (area <= max_px) | (2 * missing > area)
+    filled[0] = False
     # What touches the rim of the image is outside, not a hole.
     rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    small[np.unique(rim)] = False
-    filled: NDArray[np.bool_] = mask | small[labels]
-    return filled
+    filled[np.unique(rim)] = False
+    whole: NDArray[np.bool_] = mask | filled[labels]
+    return whole
 
 
 def _drop_small(mask: NDArray[np.bool_], min_px: float) -> NDArray[np.bool_]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import json
 import os
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 import phantom as ph
@@ -213,8 +216,6 @@ def test_regions_get_rows_and_stray_annotations_a_warning(slides: Path, tmp_path
     folder.mkdir()
     roi.mkdir()
     ph.write_pyramid(folder / "tma.tiff", tma.rgb, tma.mpp, levels=(1, 4))
-    import json
-
     (roi / "tma.tiff.geojson").write_text(json.dumps(tma.geojson))
     (roi / "gone.tiff.geojson").write_text(json.dumps(tma.geojson))
     summary = score_directory(folder, tmp_path / "run", options=RunOptions(roi=roi))
@@ -258,3 +259,42 @@ def test_run_json_tells_how_the_run_was_made(run: Path, slides: Path) -> None:
     assert content["assay"]["text"] == load_assay("cxcr4").text
     assert set(content["versions"]) >= {"slidescore", "numpy", "openslide-bin"}
     assert all(Path(path).is_file() for path in content["slides"].values())
+
+
+def spoil_tile(path: Path, *, zero_length: bool) -> None:
+    """Damage the JPEG data of one level-0 tile in the middle of a slide, or take it away."""
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages[0]
+        middle = len(page.dataoffsets) // 2 + round(page.imagewidth / page.tilewidth) // 2
+        offset, count = page.dataoffsets[middle], page.databytecounts[middle]
+        table = page.tags["TileByteCounts"]
+        size = {3: 2, 4: 4, 16: 8}[int(table.dtype)]
+        place, order = table.valueoffset + middle * size, tiff.byteorder
+    with path.open("r+b") as handle:
+        if zero_length:
+            handle.seek(place)
+            handle.write(struct.pack(order + {2: "H", 4: "I", 8: "Q"}[size], 0))
+        else:
+            handle.seek(offset)
+            handle.write(b"\x00" * count)
+
+
+@pytest.mark.parametrize(
+    ("zero_length", "reason", "flag"),
+    [
+        (False, "could not be processed", "failed_tiles"),
+        (True, "has no pixels", "missing_pixels"),
+    ],
+)
+def test_a_tile_that_cannot_be_read_is_counted_and_never_scored(
+    slides: Path, tmp_path: Path, zero_length: bool, reason: str, flag: str
+) -> None:
+    shutil.copy(slides / "one/slide.tiff", tmp_path / "spoilt.tiff")
+    spoil_tile(tmp_path / "spoilt.tiff", zero_length=zero_length)
+    [row] = score_directory(tmp_path / "spoilt.tiff", tmp_path / "run", options=RunOptions(overlay_mpp=0.5)).rows
+    assert (row["status"], row["call"], row["h_score"]) == ("not_evaluable", "NOT_EVALUABLE", None)
+    assert reason in row["reason"]
+    assert flag in row["qc_flags"]
+    folder = tmp_path / "run" / "slides" / row["slide_id"]
+    assert (folder / "overlay.tiff").is_file()
+    assert (folder / "report.html").is_file()

@@ -35,7 +35,7 @@ class Reading(Block):
 
     mpp: Positive
     snap_fraction: Annotated[float, Field(ge=0, le=0.2)]
-    decode: Literal["exact", "half"]
+    decode: Literal["exact"]
     min_mpp: Positive
     max_mpp: Positive
     max_axis_difference: Fraction

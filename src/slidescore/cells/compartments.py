@@ -5,8 +5,8 @@ cytoplasm = cell minus nucleus, membrane included (as QuPath uses the word); mem
 nucleus left out.
 
 A fixed expansion alone would mix the glass and stroma around a small cell into its cytoplasm: on phantoms whose cell
-radius has nothing to do with the expansion that costs a third of the H-score. So a cell whose DAB falls off inside the
-expansion ends there. A cell without such a fall, above all a negative one, keeps the full expansion.
+radius has nothing to do with the expansion that costs about 15 % of the H-score. So a cell whose DAB falls off inside
+the expansion ends there. A cell without such a fall, above all a negative one, keeps the full expansion.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Compartments:
     membrane
         bool, the rim of any cell; whose rim it is, `cells` says.
     guard
-        bool, pixels so near the border between nucleus and cytoplasm that optics mix the two.
+        bool, pixels so near the border of a nucleus or a cell that optics mix its two sides.
     """
 
     nuclei: Labels

@@ -9,7 +9,7 @@ import click
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--to", "kind", required=True, type=click.Choice(["csv", "geojson"]), help="What to write.")
+@click.option("--to", "kind", required=True, help="csv or geojson.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: RUN/exports]")
 @click.option("--slide", "slides", multiple=True, help="Only these slide_ids or files; may be repeated.")
 @click.option("--gzip", "compress", is_flag=True, help="Compress; QuPath opens .geojson.gz.")

@@ -35,7 +35,7 @@ def _device(context: click.Context, parameter: click.Parameter, value: str) -> s
 @click.option("--assay", default=DEFAULT_ASSAY, show_default=True, help="Name of a shipped assay, or an assay file.")
 @click.option("--device", default="auto", show_default=True, callback=_device, help="auto or cpu.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Slides scored at once.  [default: one a core]")
-@click.option("--mpp", type=click.FloatRange(0.05, 2.0), help="um per pixel, for slides that state none.")
+@click.option("--mpp", type=click.FloatRange(0.05, 2.0), help="um per pixel of all these slides, whatever they state.")
 @click.option("--roi", type=click.Path(path_type=Path), help="Folder of QuPath annotations: <file>.geojson.")
 @click.option(
     "--overlay-mpp", default="1.0", show_default=True, callback=_overlay_mpp, help="um per overlay pixel, or none."

@@ -97,7 +97,13 @@ def run_tasks(
 def _start(context: multiprocessing.context.SpawnContext, work: Work) -> _Worker:
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(work, theirs), daemon=True)
-    process.start()
+    # Ctrl-C reaches the whole process group; the parent decides what it means. A child inherits the mask, so it does
+    # not die noisily while it is still importing.
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
     theirs.close()
     return _Worker(process, ours)
 
@@ -147,8 +153,6 @@ def _stop(worker: _Worker) -> None:
 
 def _serve(work: Work, connection: Connection) -> None:
     """Run in the child: answer tasks until the pipe closes."""
-    # Ctrl-C reaches the whole process group; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         try:
             number, task = connection.recv()

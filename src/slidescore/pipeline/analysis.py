@@ -6,18 +6,18 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet
+from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, paint_areas
 from slidescore.assay import Assay
 from slidescore.cells import ClassicalSegmenter, Segmenter, join_tiles
-from slidescore.cells.table import floats
 from slidescore.errors import SlideOpenError
 from slidescore.pipeline.readers import ReaderPool
 from slidescore.pipeline.tile import NO_AREA, AreaSums, TileContext, TileResult, failed_tile, score_tile
@@ -118,7 +118,8 @@ def analyze_slide(
         tissue, white = survey(reader, resolution, assay, fixed, threads=threads)
         estimate = _estimate(reader, grid, tissue, white, fixed, assay)
         vectors = estimate.vectors if estimate else fixed
-        plan = plan_tiles(grid, tissue, core_px=assay.tiles.core_px, halo_um=assay.tiles.halo_um, origin_px=origin_px)
+        within = _within(annotations, tissue)
+        plan = plan_tiles(grid, within, core_px=assay.tiles.core_px, halo_um=assay.tiles.halo_um, origin_px=origin_px)
         context = TileContext(
             grid, plan, tissue, annotations, white.rgb, vectors, build_segmenter(assay), assay.cells, assay.stains,
             assay.tiles,
@@ -158,6 +159,16 @@ def survey(
         rgb, valid, mpp=coarse.analysis_mpp, l0_per_px=coarse.px_to_l0, tissue=assay.tissue, stains=assay.stains,
         vectors=vectors,
     )  # fmt: skip
+
+
+def _within(annotations: AnnotationSet, tissue: TissueMask) -> TissueMask:
+    """Leave only the tissue near the areas that limit scoring, so that tiles far from them are not read."""
+    if not annotations.limits:
+        return tissue
+    drawn = paint_areas(annotations.limits, 0.0, 0.0, tissue.tissue.shape, tissue.l0_per_px)
+    # A pixel of margin: a thin area can pass between the middles of coarse pixels.
+    near = cv2.dilate(drawn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return replace(tissue, tissue=tissue.tissue & near)
 
 
 def _score_tiles(
@@ -297,10 +308,3 @@ def _sum_regions(results: list[TileResult], annotations: AnnotationSet) -> dict[
         for name, areas in result.region_areas.items():
             totals[name] = totals[name] + areas
     return totals
-
-
-def median_or_none(table: pa.Table, name: str) -> float | None:
-    """Return the median of a float column without its nulls."""
-    values = floats(table, name)
-    values = values[~np.isnan(values)]
-    return float(np.median(values)) if len(values) else None

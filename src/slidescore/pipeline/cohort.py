@@ -12,7 +12,7 @@ from typing import Any
 
 from slidescore.assay import DEFAULT_ASSAY, Assay, LoadedAssay, assay_digest, load_assay
 from slidescore.errors import InputError, SlidescoreError
-from slidescore.execute import UnforeseenError, WorkerCrashError, available_cores, run_tasks
+from slidescore.execute import available_cores, run_tasks
 from slidescore.pipeline.analysis import build_segmenter, numeric_profile
 from slidescore.pipeline.judge import SlideIdentity
 from slidescore.pipeline.publish import write_cohort_page
@@ -25,6 +25,8 @@ from slidescore.slide import SlideInput, find_slides, fingerprint, slide_ids
 from slidescore.slide.fingerprint import safe_stem
 from slidescore.version import library_versions, slidescore_version
 
+NO_FILE = "no file"
+"""Stands for the digest of annotations where a slide has none although a folder of them was given."""
 SECONDS_BETWEEN_TABLES = 5.0
 """Tables are rewritten at most this often while slides come in, and once at the end."""
 
@@ -38,7 +40,7 @@ class RunOptions:
     workers
         Slides scored at once, each in its own process; None for as many as there are cores and slides.
     mpp
-        Resolution for slides, in um per level-0 pixel; None to take each file's own.
+        Resolution of all slides in um per level-0 pixel, whatever they state; None to take each file's own.
     roi
         Folder of annotations; those of a slide are in <file>.geojson.
     overlay_mpp
@@ -225,6 +227,7 @@ class _Cohort:
                 roi, digest = candidate, hashlib.sha256(candidate.read_bytes()).hexdigest()
             else:
                 text = "No annotations were found for this slide: all of its tissue was scored."
+                digest = NO_FILE
                 notes = (*notes, {"name": "no_roi", "level": "warn", "text": text})
         options = self.options
         key = slide_key(self.assay, slide.fingerprint, mpp=options.mpp, roi_digest=digest, identity=slide.identity)
@@ -331,8 +334,3 @@ def _stray_annotations(options: RunOptions, found: Sequence[SlideInput]) -> tupl
     wanted = {f"{source.file}.geojson" for source in found}
     drawn = {path.relative_to(options.roi).as_posix() for path in options.roi.rglob("*.geojson")}
     return tuple(f"{name} belongs to no slide of this run" for name in sorted(drawn - wanted))
-
-
-def is_internal(error: SlidescoreError | None) -> bool:
-    """Whether a slide failed because of slidescore itself rather than because of the slide."""
-    return isinstance(error, UnforeseenError) and not isinstance(error, WorkerCrashError)

@@ -1,12 +1,17 @@
-"""Readers for many threads: each has its own, and a broken one is replaced."""
+"""Readers for many threads, where each has its own and a broken one is replaced, and for pictures."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+from slidescore.errors import SlideOpenError
+from slidescore.geometry import Region
 from slidescore.slide import SlideReader
 
 
@@ -44,3 +49,84 @@ class ReaderPool:
     ) -> None:
         for reader in self._opened:
             reader.close()
+
+
+class PictureReader:
+    """A slide for drawing pictures: what cannot be read is transparent instead of an error.
+
+    Scores never come from here. A slide with an unreadable tile has its result; its overlay shows a gap there.
+    """
+
+    def __init__(self, open_reader: Callable[[], SlideReader]) -> None:
+        self._pool = ReaderPool(open_reader)
+        self._first = self._pool.get()
+
+    @property
+    def dimensions(self) -> tuple[int, int]:
+        """Width and height in level-0 px."""
+        return self._first.dimensions
+
+    @property
+    def level_count(self) -> int:
+        """Number of levels."""
+        return self._first.level_count
+
+    @property
+    def level_dimensions(self) -> tuple[tuple[int, int], ...]:
+        """Width and height of each level in its own pixels."""
+        return self._first.level_dimensions
+
+    @property
+    def level_downsamples(self) -> tuple[float, ...]:
+        """Level-0 px per pixel of each level."""
+        return self._first.level_downsamples
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """Metadata."""
+        return self._first.properties
+
+    @property
+    def mpp(self) -> tuple[float, float] | None:
+        """Stated resolution."""
+        return self._first.mpp
+
+    @property
+    def vendor(self) -> str:
+        """Scanner vendor or file kind."""
+        return self._first.vendor
+
+    @property
+    def backend(self) -> str:
+        """Name of the reader."""
+        return self._first.backend
+
+    @property
+    def bounds(self) -> Region | None:
+        """The area that holds pixels."""
+        return self._first.bounds
+
+    @property
+    def icc_profile(self) -> bool:
+        """Whether the slide carries a colour profile."""
+        return self._first.icc_profile
+
+    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Read a region as uint8, (H, W, 4), RGBA; all transparent where it cannot be read."""
+        try:
+            return self._pool.get().read_region(location, level, size)
+        except SlideOpenError:
+            self._pool.replace()
+            return np.zeros((size[1], size[0], 4), dtype=np.uint8)
+
+    def close(self) -> None:
+        """Close every handle."""
+        self._pool.__exit__(None, None, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

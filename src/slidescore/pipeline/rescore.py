@@ -14,8 +14,9 @@ from slidescore.cells import CELL_SCHEMA
 from slidescore.errors import AssayError, RunFolderError, SlidescoreError
 from slidescore.pipeline.analysis import SlideAnalysis
 from slidescore.pipeline.cohort import RunSummary
-from slidescore.pipeline.judge import SlideIdentity, SlideResult, judge_slide
+from slidescore.pipeline.judge import SlideIdentity, judge_slide
 from slidescore.pipeline.publish import write_cohort_page, write_slide_files
+from slidescore.pipeline.readers import PictureReader
 from slidescore.pipeline.tile import AreaSums
 from slidescore.pipeline.tile_table import TILE_SCHEMA
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
@@ -38,7 +39,7 @@ def rescore(
     """Score the measurements of a run under another assay, into a new run folder.
 
     Tables and pages are those that a fresh run would write. Overlays and galleries are drawn again where the slides
-    can still be reached; elsewhere they are left out and the slide says so.
+    can still be reached, and left out elsewhere.
 
     Parameters
     ----------
@@ -144,8 +145,6 @@ def _rescore_slide(
     # The tables are copied, not written again: they are left of the wall.
     for name in ("cells.parquet", "tiles.parquet"):
         shutil.copyfile(old_folder.path / name, folder.work / name)
-    if reader is None and (old_folder.path / "thumbnail.png").is_file():
-        shutil.copyfile(old_folder.path / "thumbnail.png", folder.work / "thumbnail.png")
     folder.finish(result.record, key)
     return result.record
 
@@ -159,7 +158,7 @@ def _reach(old: dict[str, Any], assay: Assay, run: dict[str, Any]) -> tuple[Slid
             return None, annotations
         if old.get("annotations") and run.get("roi"):
             annotations = load_annotations(Path(run["roi"]) / f"{old['file']}.geojson", assay.tissue.annotations)
-        return open_slide(path), annotations
+        return PictureReader(lambda: open_slide(path)), annotations
     except (SlidescoreError, KeyError):
         return None, annotations
 
@@ -195,10 +194,3 @@ def _write_run_json(target: RunFolder, old: dict[str, Any], loaded: LoadedAssay,
             "rescored_from": {"assay_digest": old["assay"]["digest"], "created": old["created"]},
         },
     )
-
-
-def result_of(folder: SlideFolder, assay: Assay) -> SlideResult:
-    """Read a finished slide back as the result it was."""
-    record = read_json(folder.result)
-    analysis = load_analysis(folder, record)
-    return SlideResult(record, analysis.cells, analysis.tiles, assay)

@@ -15,6 +15,7 @@ from slidescore.assay import DEFAULT_ASSAY, Assay, assay_digest, left_digest, lo
 from slidescore.pipeline.analysis import Progress, analyze_slide, build_segmenter, numeric_profile
 from slidescore.pipeline.judge import SlideIdentity, SlideResult, judge_slide
 from slidescore.pipeline.publish import write_slide_files
+from slidescore.pipeline.readers import PictureReader
 from slidescore.report.run_folder import SlideFolder
 from slidescore.slide import SlideReader, fingerprint, open_slide, slide_ids
 from slidescore.slide.discover import SlideInput
@@ -112,7 +113,7 @@ def score_job(job: SlideJob, report: Callable[[tuple[int, int, int]], None]) -> 
         lambda: open_slide(job.path), job.assay, job.identity, job.mpp, annotations, job.roi, job.threads,
         _throttled(report), job.notes,
     )  # fmt: skip
-    with open_slide(job.path) as reader:
+    with PictureReader(lambda: open_slide(job.path)) as reader:
         write_slide_files(folder.work, result, reader, annotations, overlay_mpp=job.overlay_mpp, threads=job.threads)
     folder.finish(result.record, job.key)
     return SlideOutcome(result.record, _timing(result, time.perf_counter() - started))

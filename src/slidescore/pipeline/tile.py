@@ -186,7 +186,7 @@ def _own_cells(
             "dab_od_membrane": measured.dab_od_membrane[keep],
             "dab_od_cell": measured.dab_od_cell[keep],
             "tumor_probability": _annotated_probability(drawn, x, y),
-            "region": pa.array(name_regions(drawn.of("include", "tumor", "control"), x, y), pa.string()),
+            "region": pa.array(name_regions(drawn.of("include", "tumor"), x, y), pa.string()),
             "excluded": pa.array(_exclusions(drawn, x, y), pa.string()),
             "nucleus_outline": pack_outlines(trace_outlines(nuclei, keep, centers, scale)),
             "cell_outline": pack_outlines(trace_outlines(cells, keep, centers, scale)),
@@ -228,7 +228,7 @@ def _wanted_masks(
     excluded = wanted & paint_areas(drawn.of("exclude"), x_l0, y_l0, shape, scale)
     regions = {}
     for name in drawn.region_names:
-        same = [area for area in drawn.of("include", "tumor", "control") if area.name == name]
+        same = [area for area in drawn.of("include", "tumor") if area.name == name]
         mask = paint_areas(same, x_l0, y_l0, shape, scale)
         if mask.any():
             regions[name] = mask

@@ -118,7 +118,8 @@ def _stain_flags(stains: Mapping[str, Any], cells: pa.Table, tiles: pa.Table, as
 
 
 def _selection_flags(facts: Mapping[str, Any], assay: Assay) -> list[Flag]:
-    if assay.tumor.rule == "all" and not facts.get("annotations"):
+    drawn = (facts.get("annotations") or {}).get("counts", {})
+    if assay.tumor.rule == "all" and not (drawn.get("include") or drawn.get("tumor")):
         text = "Tumor cells were not told from others: every cell counts. Draw a region or use a tumor model."
         return [Flag("tumor_not_identified", "info", text)]
     return []

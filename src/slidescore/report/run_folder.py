@@ -175,12 +175,13 @@ def held(folder: RunFolder) -> Iterator[None]:
 
 
 def list_results(folder: RunFolder) -> list[dict[str, Any]]:
-    """Read the result.json of every finished slide of a run, by file name.
+    """Read the result.json of every finished slide that run.json lists, by file name.
 
     Raises
     ------
     RunFolderError
         If one cannot be read.
     """
-    results = [read_json(path) for path in sorted(folder.path.glob("slides/*/result.json"))]
+    paths = [folder.slide(slide_id).result for slide_id in read_json(folder.run_json).get("slides", {})]
+    results = [read_json(path) for path in paths if path.is_file()]
     return sorted(results, key=lambda record: str(record.get("file")))
