@@ -101,7 +101,7 @@ def test_regions_are_the_named_areas_that_count_each_once_in_the_order_of_the_fi
             feature(name="fat", classification="Other"),
         ]
     )  # fmt: skip
-    assert found.region_names == ["B", "A", "C"]
+    assert found.region_names == ["B", "A"]
     assert found.counts() == {"control": 1, "exclude": 1, "include": 3, "other": 1, "tumor": 1}
     assert [area.role for area in found.limits] == ["include", "tumor", "include", "include"]
     assert len(found.of("exclude", "other")) == 2

@@ -29,6 +29,17 @@ def test_text_is_where_what_and_remedy(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_reason_for_a_table_names_no_place(kind):
+    error = kind("is broken", where="/home/a person/slides/a.svs", remedy="copy it again")
+    if kind is errors.AnnotationError:
+        # Its place is a file name and a feature, never a folder.
+        assert error.reason == str(error)
+    else:
+        assert error.reason == "is broken (copy it again)"
+    assert kind("is broken").reason == "is broken"
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @given(message=st.text(), where=st.text(), remedy=st.text())
 def test_errors_survive_pickling(kind, message, where, remedy):
     error = kind(message, where=where, remedy=remedy)

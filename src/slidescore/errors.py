@@ -66,7 +66,7 @@ class AnnotationError(SlidescoreError, ValueError):
     @property
     def reason(self) -> str:
         """What is wrong, in which file and feature, and what to do about it."""
-        return f"{self.where}: {super().reason}"
+        return f"{self.where}: {super().reason}" if self.where else super().reason
 
     def __str__(self) -> str:
         return self.reason

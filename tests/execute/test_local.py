@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -126,6 +127,7 @@ def test_an_error_in_the_parent_stops_the_children():
 
     with pytest.raises(KeyboardInterrupt):
         run_tasks(work, [1, 2, 3], n_workers=2, on_report=lambda *both: None, on_end=fail)
+    assert multiprocessing.active_children() == []
 
 
 def test_at_least_one_core_is_usable():

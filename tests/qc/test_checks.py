@@ -20,7 +20,7 @@ def facts_of(**changes: Any) -> dict[str, Any]:
         "slide": {"mpp": 0.25, "mpp_source": "file"},
         "analysis": {"upsampled": False},
         "stains": {"white_source": "glass", "vectors_source": "fixed", "estimate": None},
-        "annotations": {"file": "a.geojson"},
+        "annotations": {"file": "a.geojson", "counts": {"include": 1}},
         "notes": [],
     }
     for part, values in changes.items():
@@ -85,7 +85,14 @@ def test_255_is_no_finding_where_the_assay_asks_for_it(check, assay, change):
 def test_tumor_cells_are_identified_by_a_rule_or_a_region(check, assay, change):
     by_rule = change(assay, {"tumor.rule": "probability"})
     assert check(facts=facts_of(annotations=None), of=by_rule) == []
-    assert check(facts=facts_of(annotations={"file": "x"})) == []
+    for role in ("include", "tumor"):
+        assert check(facts=facts_of(annotations={"counts": {role: 2}})) == []
+
+
+@pytest.mark.parametrize("counts", [{}, {"exclude": 1}, {"control": 1}, {"other": 3}])
+def test_an_area_that_limits_nothing_identifies_no_tumor(check, counts):
+    [flag] = check(facts=facts_of(annotations={"counts": counts}))
+    assert flag.name == "tumor_not_identified"
 
 
 @pytest.mark.parametrize(

@@ -196,17 +196,27 @@ def test_the_folder_is_let_go_when_the_work_fails(tmp_path):
         pass
 
 
-def test_results_are_listed_by_file_and_unfinished_slides_are_not(tmp_path):
-    run = RunFolder(tmp_path)
+def listing(run: RunFolder, *slide_ids: str) -> RunFolder:
+    write_json(run.run_json, {"slides": {slide_id: f"/slides/{slide_id}.svs" for slide_id in slide_ids}})
+    return run
+
+
+def test_results_are_listed_by_file_and_unfinished_or_foreign_slides_are_not(tmp_path):
+    run = listing(RunFolder(tmp_path), "z-1", "a-2", "m-3")
     finished(run.slide("z-1"), file="a/1.svs")
     finished(run.slide("a-2"), file="b/2.svs")
+    finished(run.slide("left-over"), file="a/0.svs")
     run.slide("m-3").begin()
     assert [record["file"] for record in list_results(run)] == ["a/1.svs", "b/2.svs"]
-    assert list_results(RunFolder(tmp_path / "none")) == []
+
+
+def test_without_a_list_of_slides_there_is_no_run(tmp_path):
+    with pytest.raises(RunFolderError, match="cannot be read"):
+        list_results(RunFolder(tmp_path))
 
 
 def test_a_damaged_result_is_an_error_when_results_are_listed(tmp_path):
-    run = RunFolder(tmp_path)
+    run = listing(RunFolder(tmp_path), "a-1")
     finished(run.slide("a-1"))
     run.slide("a-1").result.write_text("{")
     with pytest.raises(RunFolderError, match="a-1"):

@@ -21,7 +21,7 @@ from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS, TIMING_COLU
 from slidescore.report.files import write_csv, write_json
 from slidescore.report.read_rows import read_rows
 from slidescore.report.run_folder import RUN_SCHEMA, RunFolder, held, open_run_folder
-from slidescore.slide import SlideInput, find_slides, fingerprint, slide_ids
+from slidescore.slide import SlideInput, file_sha256, find_slides, fingerprint, slide_ids
 from slidescore.slide.fingerprint import safe_stem
 from slidescore.version import library_versions, slidescore_version
 
@@ -195,6 +195,8 @@ class _Cohort:
                 )
         finally:
             self._write_tables()
+            # The page shows every slide's picture, which takes too long to do again and again on the way.
+            write_cohort_page(self.folder, list(self.rows()))
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield exactly one row a slide, in the order of the files; a slide that was not reached says so."""
@@ -224,7 +226,7 @@ class _Cohort:
         if self.options.roi is not None:
             candidate = self.options.roi / f"{slide.source.file}.geojson"
             if candidate.is_file():
-                roi, digest = candidate, hashlib.sha256(candidate.read_bytes()).hexdigest()
+                roi, digest = candidate, file_sha256(candidate)
             else:
                 text = "No annotations were found for this slide: all of its tissue was scored."
                 digest = NO_FILE
@@ -260,7 +262,6 @@ class _Cohort:
         write_csv(self.folder.path / "scores.csv", SCORE_COLUMNS, rows)
         write_csv(self.folder.path / "regions.csv", REGION_COLUMNS, regions)
         write_csv(self.folder.path / "timings.csv", TIMING_COLUMNS, self._timing_rows())
-        write_cohort_page(self.folder, rows)
         self._tables_written = time.monotonic()
 
 
