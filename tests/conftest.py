@@ -20,6 +20,8 @@ from slidescore.stain import StainVectors
 
 # Examples are the same in every run, and a slow, shared core fails no test.
 settings.register_profile("slidescore", deadline=None, derandomize=True, max_examples=40)
+# For a long look at new code: pytest --hypothesis-profile soak.
+settings.register_profile("soak", deadline=None, max_examples=1000)
 settings.load_profile("slidescore")
 
 

