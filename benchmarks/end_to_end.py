@@ -1,8 +1,8 @@
 """End to end on a slide, against the plain way in the same process: `python benchmarks/end_to_end.py SLIDE`.
 
 The plain way is what a user would write with openslide-python and scikit-image: read a tile, convert it, separate
-the stains, threshold, distance transform, watershed, expand, regionprops. Both do the same tiles on one thread; the ratio
-is what counts, seconds depend on the machine and its neighbours. Prints one JSON line.
+the stains, threshold, distance transform, watershed, expand, regionprops. Both do the same tiles on one thread; the
+ratio is what counts, seconds depend on the machine and its neighbours. Prints one JSON line.
 """
 
 from __future__ import annotations

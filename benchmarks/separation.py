@@ -1,4 +1,4 @@
-"""Stain separation against scikit-image in the same process: `python benchmarks/separation.py`. Prints one JSON line."""
+"""Stain separation against scikit-image in one process: `python benchmarks/separation.py` prints one JSON line."""
 
 from __future__ import annotations
 

@@ -87,8 +87,8 @@ def apart() -> ph.Phantom:
 
 @pytest.fixture(scope="session")
 def island() -> ph.Phantom:
-    """An island of tumour and stroma on glass, about 300 cells, at 0.5 um/px."""
-    return ph.draw_phantom(ph.slide_spec(4, mpp=0.5, side_px=700))
+    """An island of tumour and stroma on glass, about 300 cells, at 0.5 um/px; half of it glass, enough for white."""
+    return ph.draw_phantom(ph.slide_spec(4, mpp=0.5, side_px=760, tissue_fraction=0.5))
 
 
 MakeCells = Callable[..., pa.Table]
