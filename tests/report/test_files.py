@@ -52,6 +52,15 @@ def test_a_failure_leaves_the_old_file_and_no_other(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_who_reads_the_old_file_goes_on_reading_it(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with path.open() as reader:
+        write_bytes(path, b"new and longer")
+        assert reader.read() == "old"
+    assert path.read_text() == "new and longer"
+
+
 def test_what_the_disk_says_is_one_line_with_the_place(tmp_path):
     (tmp_path / "file").write_text("")
     path = tmp_path / "file" / "table.csv"

@@ -51,8 +51,10 @@ def test_excluded_cells_leave_score_and_count(assay, make_cells):
 
 
 def test_without_exclusions_counts_what_qc_took_out_and_not_what_a_person_took_out(assay, make_cells):
-    excluded = ["annotation: control", None, "blur", "annotation: exclude"]
-    assert score_cells(make_cells(OD, excluded=excluded), assay).h_without_exclusions == 150.0
+    excluded = [None, "annotation: control", "blur", "annotation: exclude"]
+    scores = score_cells(make_cells(OD, excluded=excluded), assay)
+    assert scores.counts.h_score == 0.0
+    assert scores.h_without_exclusions == 100.0
 
 
 def test_fallbacks_are_counted_for_the_scored_tumor_cells_only(assay, make_cells):

@@ -101,14 +101,14 @@ class TestPlan:
 
 class TestAverage:
     @pytest.mark.parametrize("factor", [1.0, 2.0, 3.0, 7.0, 32.0])
-    def test_whole_factors_are_box_means_rounded_half_up(self, factor: float) -> None:
+    def test_whole_factors_are_box_means_rounded_half_to_even(self, factor: float) -> None:
         pixels = noise(96, 64)
         reader = ArrayReader(pixels)
         rgb, valid = whole(reader, plan_grid(reader, 0.25, 0.25 * factor, SNAP))
         f = int(factor)
         h, w = 64 // f, 96 // f
         boxes = pixels[: h * f, : w * f].reshape(h, f, w, f, 3).sum(axis=(1, 3), dtype=np.int64)
-        np.testing.assert_array_equal(rgb[:h, :w], (2 * boxes + f * f) // (2 * f * f))
+        np.testing.assert_array_equal(rgb[:h, :w], np.rint(boxes / (f * f)))
         assert valid[:h, :w].all()
 
     @pytest.mark.parametrize("factor", [0.4, 0.5, 0.77, 1.3, 1.515, 2.5, 5.9])
@@ -121,12 +121,13 @@ class TestAverage:
         for row, column in np.argwhere(valid):
             assert np.abs(rgb[row, column] - reference(pixels, factor, row, column)).max() <= 0.75
 
-    def test_exact_halves_go_up(self) -> None:
-        pixels = np.zeros((2, 2, 3), np.uint8)
-        pixels[0] = 1
+    @pytest.mark.parametrize(("upper", "lower", "mean"), [(1, 0, 0), (1, 2, 2), (254, 255, 254), (252, 255, 254)])
+    def test_exact_halves_go_to_the_even_number(self, upper: int, lower: int, mean: int) -> None:
+        pixels = np.full((2, 2, 3), lower, np.uint8)
+        pixels[0] = upper
         for factor in (2, 1.9999):
             reader = ArrayReader(pixels)
-            assert read_analysis(reader, plan_grid(reader, 1, factor, 0.0), 0, 0, 1, 1)[0].tolist() == [[[1, 1, 1]]]
+            assert read_analysis(reader, plan_grid(reader, 1, factor, 0.0), 0, 0, 1, 1)[0].tolist() == [[[mean] * 3]]
 
     @given(value=st.integers(0, 255), factor=st.floats(0.3, 40))
     @settings(max_examples=60, deadline=None)

@@ -151,8 +151,9 @@ def _sectors(nuclei: Labels, cells: Labels, n: int) -> NDArray[np.uint8]:
         for x in range(cells.shape[1]):
             k = cells[y, x]
             if k > 0:
-                dx = x - sums[k, 1] / sums[k, 0]
-                dy = y - sums[k, 2] / sums[k, 0]
+                # Whole numbers, so that a pixel on the line between two sectors falls alike in every tile.
+                dx = x * sums[k, 0] - sums[k, 1]
+                dy = y * sums[k, 0] - sums[k, 2]
                 steep = abs(dy) > abs(dx)
                 sector[y, x] = 4 * (dx > 0) + 2 * (dy > 0) + steep
     return sector

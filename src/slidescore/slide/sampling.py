@@ -137,7 +137,7 @@ def read_analysis(
     Returns
     -------
     rgb : numpy.ndarray
-        uint8, (height_px, width_px, 3): the mean over each pixel's area, rounded half up; white where not valid.
+        uint8, (height_px, width_px, 3): the mean over each pixel's area, rounded half to even; white where not valid.
     valid : numpy.ndarray
         bool, (height_px, width_px): whether the slide holds every level pixel that contributes.
 
