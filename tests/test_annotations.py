@@ -253,3 +253,19 @@ def test_tiles_painted_apart_are_the_whole_painted_at_once(points):
     # Where a tile's border cuts the outline, rounding may move a pixel at the outline; no pixel farther inside.
     rows, columns = np.nonzero(np.block(parts) != whole)
     assert (shapely.distance(polygon.exterior, shapely.points(columns + 0.5, rows + 0.5)) <= 2).all()
+
+
+def test_a_painted_square_has_exactly_its_pixels() -> None:
+    square = Area("include", "", shapely.box(10, 10, 20, 20))
+    mask = paint_areas([square], 0, 0, (40, 40), 1.0)
+    assert mask.sum() == 100
+    assert mask[10:20, 10:20].all()
+
+
+def test_a_painted_ring_leaves_its_hole_and_tiles_agree() -> None:
+    ring = Area("include", "", shapely.Point(100, 90).buffer(60).difference(shapely.Point(100, 90).buffer(25)))
+    whole = paint_areas([ring], 0, 0, (200, 200), 1.0)
+    assert abs(whole.sum() - ring.geometry.area) < 0.01 * ring.geometry.area
+    assert not whole[90, 100]
+    parts = [[paint_areas([ring], x, y, (100, 100), 1.0) for x in (0, 100)] for y in (0, 100)]
+    assert (np.block(parts) == whole).all()

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import orjson
 import shapely
@@ -167,25 +166,35 @@ def name_regions(areas: list[Area], x_l0: NDArray[np.float64], y_l0: NDArray[np.
 def paint_areas(
     areas: list[Area], x_l0: float, y_l0: float, shape_px: tuple[int, int], l0_per_px: float
 ) -> NDArray[np.bool_]:
-    """Paint areas into a mask whose first pixel begins at (x_l0, y_l0); bool, `shape_px` (H, W)."""
-    height, width = shape_px
-    mask = np.zeros(shape_px, dtype=np.uint8)
-    # One pixel of margin, so that cut edges do not run inside the mask.
-    box = shapely.box(
-        x_l0 - l0_per_px, y_l0 - l0_per_px, x_l0 + (width + 1) * l0_per_px, y_l0 + (height + 1) * l0_per_px
-    )
+    """Paint areas into a mask whose first pixel begins at (x_l0, y_l0); bool, `shape_px` (H, W).
+
+    A pixel belongs to an area when its middle lies inside.
+    """
+    mask = np.zeros(shape_px, dtype=np.bool_)
+    box = shapely.box(x_l0, y_l0, x_l0 + shape_px[1] * l0_per_px, y_l0 + shape_px[0] * l0_per_px)
     for area in areas:
-        part = shapely.intersection(area.geometry, box)
-        for polygon in shapely.get_parts(part):
-            if polygon.geom_type != "Polygon" or polygon.is_empty:
-                continue
-            rings = [polygon.exterior, *polygon.interiors]
-            # cv2 puts integer coordinates on pixel centres; 8 fractional bits keep the edge.
-            corners = [
-                np.rint((((np.asarray(ring.coords)[:, :2] - (x_l0, y_l0)) / l0_per_px) - 0.5) * 256).astype(np.int32)
-                for ring in rings
-            ]
-            painted = np.zeros_like(mask)
-            cv2.fillPoly(painted, corners, 1, shift=8)
-            mask |= painted
-    return mask > 0
+        if not shapely.intersects(area.geometry, box):
+            continue
+        for polygon in shapely.get_parts(area.geometry):
+            if polygon.geom_type == "Polygon":
+                rings = [np.asarray(ring.coords)[:, :2] for ring in (polygon.exterior, *polygon.interiors)]
+                edges = np.concatenate([np.hstack([ring[:-1], ring[1:]]) for ring in rings])
+                # In pixels, with whole numbers in the middles of pixels.
+                edges = (edges - (x_l0, y_l0, x_l0, y_l0)) / l0_per_px - 0.5
+                _paint(edges[(edges[:, [1, 3]].max(axis=1) >= 0) & (edges[:, [1, 3]].min(axis=1) <= shape_px[0])], mask)
+    return mask
+
+
+def _paint(edges: NDArray[np.float64], mask: NDArray[np.bool_]) -> None:
+    """Fill by the even-odd rule, row by row: float64, (N, 4), edges as x, y, x, y in pixels of the mask."""
+    low, high = edges[:, [1, 3]].min(axis=1), edges[:, [1, 3]].max(axis=1)
+    columns = mask.shape[1]
+    for row in range(mask.shape[0]):
+        # Half open, so that a corner on the row is crossed once.
+        crossed = edges[(low <= row) & (row < high)]
+        if len(crossed) == 0:
+            continue
+        x0, y0, x1, y1 = crossed.T
+        crossings = np.sort(x0 + (row - y0) / (y1 - y0) * (x1 - x0))
+        for start, stop in zip(crossings[::2], crossings[1::2], strict=True):
+            mask[row, max(0, int(np.ceil(start))) : max(0, min(columns, int(np.ceil(stop))))] = True

@@ -311,3 +311,10 @@ def test_changed_keys_come_in_the_order_of_the_assay(change):
     values = {"cells.expansion_um": 4.0, "reading.mpp": 0.25, "stains.estimate.min_od": 0.2, "tumor.rule": "x"}
     changed = change(ASSAY, values)
     assert changed_left_keys(ASSAY, changed) == ["reading.mpp", "stains.estimate.min_od", "cells.expansion_um"]
+
+
+@pytest.mark.parametrize("dab", ["[0, 0, 0]", "[0.65, 0.70, 0.29]", "[0.64, 0.71, 0.30]"])
+def test_stains_that_cannot_be_told_apart_are_refused(dab: str) -> None:
+    text = load_assay("cxcr4").text.replace("dab: [0.27, 0.57, 0.78]", f"dab: {dab}")
+    with pytest.raises(AssayError, match="two different colours"):
+        parse_assay(text, where="mine.yaml")

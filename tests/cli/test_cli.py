@@ -127,7 +127,11 @@ def test_a_busy_run_folder_is_exit_75(scored: Path, slide: Path) -> None:
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_says_so_and_goes_on_later(slide: Path, tmp_path: Path, sent: signal.Signals, code: int) -> None:
     out = tmp_path / "run"
-    process = subprocess.Popen([*SLIDESCORE, "score", str(slide), "--out", str(out)], stderr=subprocess.PIPE, text=True)
+    command = [*SLIDESCORE, "score", str(slide), "--out", str(out)]
+    # A shell starts background jobs with Ctrl-C ignored, and a program must leave that so; the test wants it heard.
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    )
     deadline = time.monotonic() + 60
     while not (out / "run.json").exists() and time.monotonic() < deadline:
         time.sleep(0.02)

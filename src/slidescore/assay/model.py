@@ -7,6 +7,7 @@ only the time a run takes (workers, device) is an option of the command line ins
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -22,6 +23,10 @@ Vector = tuple[NonNegative, NonNegative, NonNegative]
 
 SCALE_RANGE: dict[str, tuple[float, float]] = {"h_score": (0.0, 300.0), "percent_positive": (0.0, 100.0)}
 """Attainable range of each score scale."""
+
+
+MAX_STAIN_COSINE = 0.985
+"""Stains nearer than 10 degrees cannot be told apart; the shipped ones are 33 degrees apart."""
 
 
 class Block(BaseModel):
@@ -105,6 +110,14 @@ class Stains(Block):
     hematoxylin_positive_od: Positive
     estimate: Estimate
     source: Text
+
+    @model_validator(mode="after")
+    def _separable(self) -> Self:
+        length = math.dist((0, 0, 0), self.hematoxylin) * math.dist((0, 0, 0), self.dab)
+        product = sum(h * d for h, d in zip(self.hematoxylin, self.dab, strict=True))
+        if length == 0 or product / length > MAX_STAIN_COSINE:
+            raise ValueError("hematoxylin and dab must be two different colours, neither of them all 0")
+        return self
 
 
 class Channel(Block):

@@ -13,11 +13,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, paint_areas
 from slidescore.assay import Assay
-from slidescore.cells import ClassicalSegmenter, Segmenter, join_tiles
+from slidescore.cells import ClassicalSegmenter, Segmenter, TileCells, join_tiles
 from slidescore.errors import SlideOpenError
 from slidescore.pipeline.readers import ReaderPool
 from slidescore.pipeline.tile import NO_AREA, AreaSums, TileContext, TileResult, failed_tile, score_tile
@@ -125,9 +126,7 @@ def analyze_slide(
             assay.tiles,
         )  # fmt: skip
         results = list(_score_tiles(readers, context, threads, on_progress))
-        joined = join_tiles(
-            [result.cells for result in results], duplicate_um=assay.tiles.duplicate_um, mpp=resolution.mpp
-        )
+        joined = join_tiles(_seen_cells(results), duplicate_um=assay.tiles.duplicate_um, mpp=resolution.mpp)
         facts = {
             "slide": _slide_facts(reader, resolution),
             "analysis": {
@@ -216,6 +215,16 @@ def _score_or_fail(readers: ReaderPool, spec: TileSpec, context: TileContext) ->
         except SlideOpenError as error:
             readers.replace()
             return failed_tile(spec, context, error.message)
+
+
+def _seen_cells(results: list[TileResult]) -> list[TileCells]:
+    """List what the tiles saw, without what neighbours saw of a failed tile: its cells are unknown, not few."""
+    failed = pa.array([result.spec.index for result in results if result.status == "failed"], pa.int32())
+    return [replace(result.cells, shadows=_outside(result.cells.shadows, failed)) for result in results]
+
+
+def _outside(cells: pa.Table, tiles: pa.Array) -> pa.Table:
+    return cells.filter(pc.invert(pc.is_in(cells.column("tile"), value_set=tiles)))
 
 
 def _estimate(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from slidescore.assay import Assay, LoadedAssay, assay_digest, parse_assay
 from slidescore.errors import AssayError, RunFolderBusyError, RunFolderError
@@ -158,13 +158,7 @@ def held(folder: RunFolder) -> Iterator[None]:
         If another process holds it.
     """
     lock = folder.path / ".lock"
-    with lock.open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            handle.seek(0)
-            holder = handle.read().strip() or "another process"
-            raise RunFolderBusyError(f"is in use by {holder}", where=str(folder.path), remedy="wait for it") from error
+    with _locked(lock, folder.path) as handle:
         handle.truncate(0)
         handle.write(f"pid {os.getpid()} on {socket.gethostname()}")
         handle.flush()
@@ -172,6 +166,23 @@ def held(folder: RunFolder) -> Iterator[None]:
             yield
         finally:
             lock.unlink(missing_ok=True)
+
+
+def _locked(lock: Path, run: Path) -> TextIO:
+    """Open and lock a file that its last holder may be removing at this moment."""
+    while True:
+        handle = lock.open("a+")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            with handle:
+                handle.seek(0)
+                holder = handle.read().strip() or "another process"
+            raise RunFolderBusyError(f"is in use by {holder}", where=str(run), remedy="wait for it") from error
+        if lock.exists() and os.path.samestat(os.fstat(handle.fileno()), lock.stat()):
+            return handle
+        # Locked, but no longer the file of that name: somebody else can lock the new one.
+        handle.close()
 
 
 def list_results(folder: RunFolder) -> list[dict[str, Any]]:
