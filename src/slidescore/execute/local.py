@@ -8,9 +8,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -99,13 +101,34 @@ def _start(context: multiprocessing.context.SpawnContext, work: Work) -> _Worker
     process = context.Process(target=_serve, args=(work, theirs), daemon=True)
     # Ctrl-C reaches the whole process group; the parent decides what it means. A child inherits the mask, so it does
     # not die noisily while it is still importing.
-    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+    with _signals_deferred():
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
     theirs.close()
     return _Worker(process, ours)
+
+
+@contextmanager
+def _signals_deferred() -> Iterator[None]:
+    """Let a signal wait until a child is started: a child left half-started dies with a traceback."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handled = [number for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)]
+    for number in handled:
+        signal.signal(number, lambda number, _: arrived.append(number))
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, handlers[number])
+        for late in arrived:
+            signal.raise_signal(late)
 
 
 def _give(worker: _Worker, waiting: deque[int], tasks: Sequence[Any]) -> None:
