@@ -1,4 +1,4 @@
-"""Points, sizes and regions in level-0 pixels (origin top left, x right, y down).
+"""Regions in level-0 pixels (origin top left, x right, y down).
 
 A level-0 pixel is a pixel of the slide's largest level. Anything in another frame carries that frame in its name
 (`_px` for analysis pixels, `_um` for micrometres).
@@ -7,14 +7,6 @@ A level-0 pixel is a pixel of the slide's largest level. Anything in another fra
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Width and height in level-0 pixels."""
-
-    width: int
-    height: int
 
 
 @dataclass(frozen=True, slots=True)
