@@ -40,7 +40,8 @@ def check(assay, make_cells):
 
     def checked(*, facts=None, cells=None, tiles=None, coverage=GOOD, call=HIGH, of=assay) -> list[Flag]:
         cells = make_cells([0.3] * 4) if cells is None else cells
-        return check_slide(facts or facts_of(), cells, tiles or tiles_of((0.01, 1e6)), coverage, call, of)
+        measures = measure_slide(cells, tiles or tiles_of((0.01, 1e6)))
+        return check_slide(facts or facts_of(), measures, coverage, call, of)
 
     return checked
 

@@ -188,7 +188,7 @@ class _Cohort:
                 threads = max(1, available_cores() // n_workers)
                 run_tasks(
                     score_job,
-                    [_with_threads(job, threads) for job in jobs],
+                    [replace(job, threads=threads) for job in jobs],
                     n_workers=n_workers,
                     on_report=lambda task, progress: self._tell("progress", numbers[task], progress=progress),
                     on_end=lambda task, outcome: self._end(numbers[task], outcome),
@@ -287,10 +287,6 @@ def _look_at(found: Sequence[SlideInput]) -> Iterator[_Slide]:
             text = f"This file is an identical copy of {duplicate_of}."
             notes = ({"name": "duplicate_slide", "level": "warn", "text": text},)
         yield _Slide(source, SlideIdentity(slide_id, source.file), prints[number], notes)
-
-
-def _with_threads(job: SlideJob, threads: int) -> SlideJob:
-    return replace(job, threads=threads)
 
 
 def _failed_row(slide: _Slide, reason: str, assay: Assay) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from slidescore.assay import Assay, assay_digest, left_digest
 from slidescore.pipeline.analysis import SlideAnalysis
@@ -15,7 +16,7 @@ from slidescore.pipeline.tile import AreaSums
 from slidescore.qc.checks import Flag, check_slide, measure_slide, worst_level
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
 from slidescore.scoring import Call, CallLabel, Coverage, Scores, make_call, score_cells
-from slidescore.version import library_versions
+from slidescore.version import library_versions, slidescore_version
 
 RESULT_SCHEMA = 1
 UM2_PER_MM2 = 1e6
@@ -91,7 +92,8 @@ def judge_slide(analysis: SlideAnalysis, assay: Assay, identity: SlideIdentity) 
     coverage = slide_coverage(tiles)
     scores = score_cells(cells, assay)
     call = make_call(scores, coverage, assay)
-    flags = check_slide(facts, cells, tiles, coverage, call, assay)
+    measures = measure_slide(cells, tiles)
+    flags = check_slide(facts, measures, coverage, call, assay)
     row = _row(identity, facts, scores, coverage, call, flags, assay)
     record = {
         "schema": RESULT_SCHEMA,
@@ -100,13 +102,13 @@ def judge_slide(analysis: SlideAnalysis, assay: Assay, identity: SlideIdentity) 
         "status": row["status"],
         "reason": row["reason"],
         "scores": row,
-        "regions": _region_rows(analysis, assay, identity),
+        "regions": _region_rows(analysis, measures, assay, identity),
         **facts,
         "region_areas": {name: _area_values(areas) for name, areas in analysis.region_areas.items()},
         "ledger": _ledger(tiles),
         "qc": {
             "flags": [{"name": flag.name, "level": flag.level, "text": flag.text} for flag in flags],
-            "measures": measure_slide(cells, tiles),
+            "measures": measures,
         },
         "assay": {"name": assay.name, "digest": assay_digest(assay), "left_digest": left_digest(assay)},
         "versions": library_versions(),
@@ -133,16 +135,18 @@ def _coverage(areas: AreaSums, *, failed_um2: float) -> Coverage:
     return Coverage(tissue, areas.scored_um2, areas.excluded_um2 / whole, failed_um2 / whole, areas.missing_um2 / whole)
 
 
-def _region_rows(analysis: SlideAnalysis, assay: Assay, identity: SlideIdentity) -> list[Row]:
-    names = np.array(analysis.cells.column("region").to_pylist(), dtype=object)
+def _region_rows(
+    analysis: SlideAnalysis, measures: Mapping[str, float | None], assay: Assay, identity: SlideIdentity
+) -> list[Row]:
+    region = analysis.cells.column("region")
     rows = []
     for name, areas in analysis.region_areas.items():
         # A region's failed share is what is neither scored, nor excluded, nor without pixels.
         failed = areas.tissue_um2 - areas.scored_um2 - areas.excluded_um2 - areas.missing_um2
         coverage = _coverage(areas, failed_um2=max(0.0, failed))
-        scores = score_cells(analysis.cells, assay, only=names == name)
+        scores = score_cells(analysis.cells, assay, only=pc.fill_null(pc.equal(region, name), False).to_numpy())
         call = make_call(scores, coverage, assay)
-        flags = check_slide(analysis.facts, analysis.cells, analysis.tiles, coverage, call, assay)
+        flags = check_slide(analysis.facts, measures, coverage, call, assay)
         row = _row(identity, analysis.facts, scores, coverage, call, flags, assay)
         rows.append({**row, "region": name})
     assert all(tuple(row) == REGION_COLUMNS for row in rows)
@@ -190,7 +194,7 @@ def _row(
         "profile": facts["profile"],
         "assay_digest": assay_digest(assay),
         "model_digest": facts["model"]["digest"],
-        "slidescore_version": library_versions()["slidescore"],
+        "slidescore_version": slidescore_version(),
     }
     if evaluable:
         values |= {

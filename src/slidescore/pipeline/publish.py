@@ -18,7 +18,13 @@ from slidescore.report.slide_page import render_slide_page
 from slidescore.slide import SlideReader
 
 
-def write_slide_files(
+def write_slide_tables(folder: Path, result: SlideResult) -> None:
+    """Write cells.parquet and tiles.parquet."""
+    write_parquet(folder / "cells.parquet", result.cells)
+    write_parquet(folder / "tiles.parquet", result.tiles)
+
+
+def write_slide_pictures(
     folder: Path,
     result: SlideResult,
     reader: SlideReader | None,
@@ -27,7 +33,7 @@ def write_slide_files(
     overlay_mpp: float | None,
     threads: int = 1,
 ) -> None:
-    """Write a slide's tables, pictures and page.
+    """Write a slide's pictures and page.
 
     Parameters
     ----------
@@ -44,8 +50,6 @@ def write_slide_files(
     threads
         Tiles drawn at once.
     """
-    write_parquet(folder / "cells.parquet", result.cells)
-    write_parquet(folder / "tiles.parquet", result.tiles)
     thumbnail: bytes | None = None
     gallery: tuple[GalleryCell, ...] = ()
     if reader is not None:

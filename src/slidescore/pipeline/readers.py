@@ -47,6 +47,10 @@ class ReaderPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every reader."""
         for reader in self._opened:
             reader.close()
 
@@ -121,7 +125,7 @@ class PictureReader:
 
     def close(self) -> None:
         """Close every handle."""
-        self._pool.__exit__(None, None, None)
+        self._pool.close()
 
     def __enter__(self) -> Self:
         return self

@@ -15,7 +15,7 @@ from slidescore.errors import AssayError, RunFolderError, SlidescoreError
 from slidescore.pipeline.analysis import SlideAnalysis
 from slidescore.pipeline.cohort import RunSummary
 from slidescore.pipeline.judge import SlideIdentity, judge_slide
-from slidescore.pipeline.publish import write_cohort_page, write_slide_files
+from slidescore.pipeline.publish import write_cohort_page, write_slide_pictures
 from slidescore.pipeline.readers import PictureReader
 from slidescore.pipeline.tile import AreaSums
 from slidescore.pipeline.tile_table import TILE_SCHEMA
@@ -24,7 +24,7 @@ from slidescore.report.files import read_json, read_parquet, write_csv, write_js
 from slidescore.report.read_rows import read_rows
 from slidescore.report.run_folder import RunFolder, SlideFolder, held, list_results, open_run_folder
 from slidescore.slide import SlideReader, fingerprint, open_slide
-from slidescore.version import library_versions
+from slidescore.version import library_versions, slidescore_version
 
 
 def rescore(
@@ -138,7 +138,7 @@ def _rescore_slide(
     folder.begin()
     reader, annotations = _reach(old, assay, run)
     try:
-        write_slide_files(folder.work, result, reader, annotations, overlay_mpp=run.get("overlay_mpp"))
+        write_slide_pictures(folder.work, result, reader, annotations, overlay_mpp=run.get("overlay_mpp"))
     finally:
         if reader is not None:
             reader.close()
@@ -176,7 +176,7 @@ def _rows(source: RunFolder, records: dict[str, dict[str, Any]], assay: Assay) -
                     "compartment": assay.score.compartment,
                     "cutoff": assay.call.cutoff.text,
                     "assay_digest": assay_digest(assay),
-                    "slidescore_version": library_versions()["slidescore"],
+                    "slidescore_version": slidescore_version(),
                 }
             )
     return rows

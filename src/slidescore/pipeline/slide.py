@@ -14,7 +14,7 @@ from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, load_annotatio
 from slidescore.assay import DEFAULT_ASSAY, Assay, assay_digest, left_digest, load_assay
 from slidescore.pipeline.analysis import Progress, analyze_slide, build_segmenter, numeric_profile
 from slidescore.pipeline.judge import SlideIdentity, SlideResult, judge_slide
-from slidescore.pipeline.publish import write_slide_files
+from slidescore.pipeline.publish import write_slide_pictures, write_slide_tables
 from slidescore.pipeline.readers import PictureReader
 from slidescore.report.run_folder import SlideFolder
 from slidescore.slide import SlideReader, fingerprint, open_slide, slide_ids
@@ -113,8 +113,9 @@ def score_job(job: SlideJob, report: Callable[[tuple[int, int, int]], None]) -> 
         lambda: open_slide(job.path), job.assay, job.identity, job.mpp, annotations, job.roi, job.threads,
         _throttled(report), job.notes,
     )  # fmt: skip
+    write_slide_tables(folder.work, result)
     with PictureReader(lambda: open_slide(job.path)) as reader:
-        write_slide_files(folder.work, result, reader, annotations, overlay_mpp=job.overlay_mpp, threads=job.threads)
+        write_slide_pictures(folder.work, result, reader, annotations, overlay_mpp=job.overlay_mpp, threads=job.threads)
     folder.finish(result.record, job.key)
     return SlideOutcome(result.record, _timing(result, time.perf_counter() - started))
 

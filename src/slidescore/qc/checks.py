@@ -26,7 +26,7 @@ class Flag:
 
 
 def check_slide(
-    facts: Mapping[str, Any], cells: pa.Table, tiles: pa.Table, coverage: Coverage, call: Call, assay: Assay
+    facts: Mapping[str, Any], measures: Mapping[str, float | None], coverage: Coverage, call: Call, assay: Assay
 ) -> list[Flag]:
     """List everything worth knowing about a slide's score, worst first.
 
@@ -34,8 +34,8 @@ def check_slide(
     ----------
     facts
         The `slide`, `analysis`, `stains`, `annotations` and `notes` parts of result.json.
-    cells, tiles
-        The slide's tables.
+    measures
+        What `measure_slide` found.
     coverage, call
         What was scored and what came of it.
     assay
@@ -44,7 +44,7 @@ def check_slide(
     flags = [
         *_call_flags(call, coverage, assay),
         *_reading_flags(facts),
-        *_stain_flags(facts["stains"], cells, tiles, assay),
+        *_stain_flags(facts["stains"], measures, assay),
         *_selection_flags(facts, assay),
     ]
     order = {"fail": 0, "warn": 1, "info": 2}
@@ -101,8 +101,8 @@ def _reading_flags(facts: Mapping[str, Any]) -> list[Flag]:
     return flags
 
 
-def _stain_flags(stains: Mapping[str, Any], cells: pa.Table, tiles: pa.Table, assay: Assay) -> list[Flag]:
-    flags, measures = [], measure_slide(cells, tiles)
+def _stain_flags(stains: Mapping[str, Any], measures: Mapping[str, float | None], assay: Assay) -> list[Flag]:
+    flags = []
     if stains["white_source"] == "255" and assay.stains.white == "glass":
         flags.append(
             Flag("white_assumed", "warn", "Too little clear glass to measure white; 255 was taken, which adds OD.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from slidescore.assay import Assay, Compartment
@@ -60,9 +61,9 @@ def score_cells(cells: pa.Table, assay: Assay, *, only: NDArray[np.bool_] | None
     only
         bool, (N,), to score a subset such as one region.
     """
-    within = np.ones(cells.num_rows, dtype=bool) if only is None else only
-    tumor = tumor_cells(cells, assay) & within
-    counted = counted_cells(cells) & within
+    if only is not None:
+        cells = cells.filter(pa.array(only))
+    tumor, counted = tumor_cells(cells, assay), counted_cells(cells)
     scored = tumor & counted
     bins = {name: cell_bins(cells, assay, name) for name in COMPARTMENTS}
     own_bins, fallback = bins[assay.score.compartment]
@@ -78,5 +79,6 @@ def score_cells(cells: pa.Table, assay: Assay, *, only: NDArray[np.bool_] | None
 
 
 def _annotated_out(cells: pa.Table) -> NDArray[np.bool_]:
-    reasons = cells.column("excluded").to_pylist()
-    return np.array([reason is not None and reason.startswith("annotation") for reason in reasons], dtype=bool)
+    annotated = pc.fill_null(pc.starts_with(cells.column("excluded"), "annotation"), False)
+    out: NDArray[np.bool_] = annotated.to_numpy(zero_copy_only=False)
+    return out
