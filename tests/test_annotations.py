@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -269,3 +271,20 @@ def test_a_painted_ring_leaves_its_hole_and_tiles_agree() -> None:
     assert not whole[90, 100]
     parts = [[paint_areas([ring], x, y, (100, 100), 1.0) for x in (0, 100)] for y in (0, 100)]
     assert (np.block(parts) == whole).all()
+
+
+def test_areas_are_asked_from_many_threads_at_once():
+    # Tiles share the areas; a library that prepares a geometry in place crashed the process here.
+    angle = np.linspace(0, 2 * np.pi, 4001)
+    ring = np.stack([500 + 400 * np.cos(angle), 500 + (380 + 20 * np.sin(90 * angle)) * np.sin(angle)], axis=1)
+    x = np.random.default_rng(1).uniform(0, 1000, 200)
+
+    def ask(areas: list[Area], number: int) -> tuple[int, int]:
+        painted = paint_areas(areas, 0.0, 0.0, (40, 40), 25.0) if number % 2 else paint_areas(areas, 900, 0, (4, 4), 25)
+        return int(inside(areas, x, x[::-1].copy()).sum()), int(painted.sum())
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(30):
+            areas = [Area("include", "", shapely.Polygon(ring))]
+            answers = set(pool.map(partial(ask, areas), range(16)))
+            assert answers == {ask(areas, 0), ask(areas, 1)}

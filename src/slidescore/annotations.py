@@ -7,6 +7,7 @@ pixels, as QuPath writes them.
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,9 @@ from slidescore.errors import AnnotationError, nearest_names
 Role = Literal["include", "exclude", "control", "tumor", "other"]
 AREA_TYPES = ("annotation", "tmaCore", "root")
 """QuPath object types that are drawn areas; a feature without a type is an annotation to QuPath."""
+
+_one_at_a_time = threading.Lock()
+"""Held while a geometry is asked: shapely prepares it in place, and tiles are scored in threads that share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,7 @@ def inside(areas: list[Area], x_l0: NDArray[np.float64], y_l0: NDArray[np.float6
     """Whether points lie inside any of the areas; bool, (N,)."""
     within = np.zeros(len(x_l0), dtype=bool)
     for area in areas:
-        within |= shapely.contains_xy(area.geometry, x_l0, y_l0)
+        within |= _holds(area, x_l0, y_l0)
     return within
 
 
@@ -159,8 +163,14 @@ def name_regions(areas: list[Area], x_l0: NDArray[np.float64], y_l0: NDArray[np.
     names: NDArray[np.object_] = np.full(len(x_l0), None, dtype=object)
     # Large ones first, so that a region drawn inside another one wins; the order of the file breaks ties.
     for area in sorted((area for area in areas if area.name), key=lambda area: -area.geometry.area):
-        names[shapely.contains_xy(area.geometry, x_l0, y_l0)] = area.name
+        names[_holds(area, x_l0, y_l0)] = area.name
     return list(names)
+
+
+def _holds(area: Area, x_l0: NDArray[np.float64], y_l0: NDArray[np.float64]) -> NDArray[np.bool_]:
+    with _one_at_a_time:
+        held: NDArray[np.bool_] = shapely.contains_xy(area.geometry, x_l0, y_l0)
+    return held
 
 
 def paint_areas(
@@ -173,16 +183,22 @@ def paint_areas(
     mask = np.zeros(shape_px, dtype=np.bool_)
     box = shapely.box(x_l0, y_l0, x_l0 + shape_px[1] * l0_per_px, y_l0 + shape_px[0] * l0_per_px)
     for area in areas:
-        if not shapely.intersects(area.geometry, box):
-            continue
-        for polygon in shapely.get_parts(area.geometry):
-            if polygon.geom_type == "Polygon":
-                rings = [np.asarray(ring.coords)[:, :2] for ring in (polygon.exterior, *polygon.interiors)]
-                edges = np.concatenate([np.hstack([ring[:-1], ring[1:]]) for ring in rings])
-                # In pixels, with whole numbers in the middles of pixels.
-                edges = (edges - (x_l0, y_l0, x_l0, y_l0)) / l0_per_px - 0.5
-                _paint(edges[(edges[:, [1, 3]].max(axis=1) >= 0) & (edges[:, [1, 3]].min(axis=1) <= shape_px[0])], mask)
+        for edges in _edges_near(area, box):
+            # In pixels, with whole numbers in the middles of pixels.
+            edges_px = (edges - (x_l0, y_l0, x_l0, y_l0)) / l0_per_px - 0.5
+            rows = (edges_px[:, [1, 3]].max(axis=1) >= 0) & (edges_px[:, [1, 3]].min(axis=1) <= shape_px[0])
+            _paint(edges_px[rows], mask)
     return mask
+
+
+def _edges_near(area: Area, box: BaseGeometry) -> list[NDArray[np.float64]]:
+    """Return the edges of each polygon as x, y, x, y, float64 (N, 4) in level-0 px; none for an area out of the box."""
+    with _one_at_a_time:
+        if not shapely.intersects(area.geometry, box):
+            return []
+        parts = [part for part in shapely.get_parts(area.geometry) if part.geom_type == "Polygon"]
+        rings = [[np.asarray(ring.coords)[:, :2] for ring in (part.exterior, *part.interiors)] for part in parts]
+    return [np.concatenate([np.hstack([ring[:-1], ring[1:]]) for ring in of_one]) for of_one in rings]
 
 
 def _paint(edges: NDArray[np.float64], mask: NDArray[np.bool_]) -> None:

@@ -18,10 +18,11 @@ from PIL import Image
 import phantom as ph
 from slidescore.assay import load_assay
 from slidescore.errors import AssayError, InputError, RunFolderBusyError, RunFolderError
+from slidescore.pipeline import cohort
 from slidescore.pipeline.cohort import RunOptions, SlideEvent, score_directory
 from slidescore.pipeline.rescore import rescore
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
-from slidescore.report.files import read_json
+from slidescore.report.files import read_json, write_json
 
 DATA_FILES = ("scores.csv", "regions.csv")
 SLIDE_DATA_FILES = ("result.json", "cells.parquet", "tiles.parquet", "overlay.tiff")
@@ -102,6 +103,25 @@ def test_the_same_command_again_skips_what_is_done_and_tries_the_rest(slides: Pa
     assert [event.file for event in events if event.kind == "scored"] == ["one/slide.tiff"]
     assert data_of(copy) == data_of(run)
     assert [row["slide_id"] for row in rows_of(copy, "timings.csv")] == [first, *others]
+
+
+def test_a_stop_at_any_moment_leaves_a_row_for_every_slide(
+    slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def write_then_stop(path: Path, content: object) -> None:
+        write_json(path, content)
+        raise KeyboardInterrupt
+
+    for moment, instead in (("write_json", write_then_stop), ("slide_key", stop), ("run_tasks", stop)):
+        out = tmp_path / moment
+        with monkeypatch.context() as patched:
+            patched.setattr(cohort, moment, instead)
+            with pytest.raises(KeyboardInterrupt):
+                score_directory(slides, out)
+        assert [row["reason"] for row in rows_of(out)] == ["not reached"] * 3
 
 
 def test_a_changed_slide_is_scored_again(slides: Path, tmp_path: Path) -> None:

@@ -142,9 +142,14 @@ def score_directory(
     folder = open_run_folder(Path(out), loaded, overwrite=options.overwrite)
     with held(folder):
         slides = list(_look_at(found))
-        _write_run_json(folder, loaded, options, given, slides)
         cohort = _Cohort(folder, slides, loaded.assay, options, on_event or (lambda event: None))
-        cohort.run()
+        # From the moment the folder says that it is a run, a stop leaves a row for every slide.
+        try:
+            _write_run_json(folder, loaded, options, given, slides)
+            cohort.run()
+        finally:
+            if folder.run_json.exists():
+                cohort.publish()
         return RunSummary(folder.path, tuple(cohort.rows()), cohort.n_skipped, _stray_annotations(options, found))
 
 
@@ -163,7 +168,7 @@ class _Cohort:
         self._tables_written = 0.0
 
     def run(self) -> None:
-        """Skip what is done, score the rest, keep the tables up to date."""
+        """Skip what is done and score the rest."""
         numbers, jobs = [], []
         for number, slide in enumerate(self.slides):
             if slide.error is not None:
@@ -182,21 +187,22 @@ class _Cohort:
                 self.records[number] = record
                 self.n_skipped += 1
                 self._tell("skipped", number, row=record["scores"])
-        try:
-            if jobs:
-                n_workers = min(self.options.workers or available_cores(), len(jobs))
-                threads = max(1, available_cores() // n_workers)
-                run_tasks(
-                    score_job,
-                    [replace(job, threads=threads) for job in jobs],
-                    n_workers=n_workers,
-                    on_report=lambda task, progress: self._tell("progress", numbers[task], progress=progress),
-                    on_end=lambda task, outcome: self._end(numbers[task], outcome),
-                )
-        finally:
-            self._write_tables()
-            # The page shows every slide's picture, which takes too long to do again and again on the way.
-            write_cohort_page(self.folder, list(self.rows()))
+        if jobs:
+            n_workers = min(self.options.workers or available_cores(), len(jobs))
+            threads = max(1, available_cores() // n_workers)
+            run_tasks(
+                score_job,
+                [replace(job, threads=threads) for job in jobs],
+                n_workers=n_workers,
+                on_report=lambda task, progress: self._tell("progress", numbers[task], progress=progress),
+                on_end=lambda task, outcome: self._end(numbers[task], outcome),
+            )
+
+    def publish(self) -> None:
+        """Write what describes the whole cohort."""
+        self._write_tables()
+        # The page shows every slide's picture, which takes too long to do again and again on the way.
+        write_cohort_page(self.folder, list(self.rows()))
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield exactly one row a slide, in the order of the files; a slide that was not reached says so."""
