@@ -21,10 +21,14 @@ class Segmentation:
         int32, (H, W); 0 is background, nucleus k has label k, labels run from 1 to n without gaps.
     detection_probability
         float32, (n,), or None where the segmenter knows none.
+    type_probability
+        float32, (n, 4), in the order of `slidescore.cells.types.CELL_TYPES`, each row summing to 1; or None where the
+        segmenter tells no types apart.
     """
 
     nuclei: NDArray[np.int32]
     detection_probability: NDArray[np.float32] | None = None
+    type_probability: NDArray[np.float32] | None = None
 
 
 class Segmenter(Protocol):

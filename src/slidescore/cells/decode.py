@@ -1,0 +1,105 @@
+"""From a network's maps to nuclei: peaks of the center map are seeds, which flood the foreground."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from slidescore.cells.flooding import flood
+from slidescore.cells.segmenter import Segmentation
+from slidescore.cells.types import CELL_TYPES
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeSettings:
+    """What counts as a nucleus in the maps; chosen on held-back data and kept in the model's card.
+
+    Attributes
+    ----------
+    min_center
+        A nucleus has a peak of the center map at least this high.
+    min_foreground
+        Pixels of nuclei have at least this foreground probability.
+    min_distance_um
+        Peaks closer than this are one nucleus.
+    min_area_um2
+        Smaller regions are no nuclei.
+    """
+
+    min_center: float = 0.35
+    min_foreground: float = 0.5
+    min_distance_um: float = 2.0
+    min_area_um2: float = 8.0
+
+
+def decode_maps(
+    center: NDArray[np.float32],
+    foreground: NDArray[np.float32],
+    distance: NDArray[np.float32],
+    type_probability: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    mpp: float,
+    settings: DecodeSettings,
+) -> Segmentation:
+    """Turn maps into labels.
+
+    Parameters
+    ----------
+    center, foreground
+        Probabilities, float32, (H, W).
+    distance
+        Distance to the nucleus's border as a share of its greatest, float32, (H, W).
+    type_probability
+        float32, (4, h, w) in the order of CELL_TYPES; coarser than the others by a whole number.
+    usable
+        bool, (H, W); False where there is no pixel.
+    mpp
+        um/px of (H, W).
+    settings
+        See `DecodeSettings`.
+
+    Returns
+    -------
+    Labels in reading order of their seeds; the height of the peak is the detection probability, the mean of the
+    type maps over the nucleus the type probability.
+    """
+    mask = (foreground >= settings.min_foreground) & usable
+    seeds = _peaks(center, mask, settings.min_distance_um / mpp, settings.min_center)
+    # The distance map separates what touches; the center map decides where both are flat.
+    labels = flood((center + distance).astype(np.float32), seeds, mask)
+    n = int(seeds.max())
+    area = np.bincount(labels.ravel(), minlength=n + 1)
+    keep = area * mpp**2 >= settings.min_area_um2
+    keep[0] = False
+    table = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
+    peak = np.zeros(n + 1, np.float32)
+    rows, columns = np.nonzero(seeds)
+    np.maximum.at(peak, seeds[rows, columns], center[rows, columns])
+    nuclei = table[labels]
+    return Segmentation(nuclei, peak[keep], _mean_types(nuclei, type_probability, int(keep.sum())))
+
+
+def _peaks(
+    center: NDArray[np.float32], mask: NDArray[np.bool_], min_distance_px: float, min_center: float
+) -> NDArray[np.int32]:
+    """Label the pixels that are the highest within reach; a flat top is one peak."""
+    reach = max(1, round(min_distance_px))
+    highest = cv2.dilate(center, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
+    tops = (center >= highest) & (center >= min_center) & mask
+    _, labels = cv2.connectedComponents(tops.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    peaks: NDArray[np.int32] = labels
+    return peaks
+
+
+def _mean_types(nuclei: NDArray[np.int32], type_probability: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """Average the type maps over each nucleus; float32, (n, 4), each row adds up to 1."""
+    factor = nuclei.shape[0] // type_probability.shape[1]
+    rows, columns = np.nonzero(nuclei)
+    own = nuclei[rows, columns] - 1
+    values = type_probability[:, rows // factor, columns // factor]
+    sums = np.stack([np.bincount(own, values[k], minlength=n) for k in range(len(CELL_TYPES))], axis=1)
+    total = np.maximum(sums.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return (sums / total).astype(np.float32)

@@ -1,0 +1,1 @@
+"""The network: architecture, weights, devices, and the segmenter. Only this room and training import torch."""

@@ -1,0 +1,194 @@
+"""The network as a segmenter: pixels in, nuclei with their types out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from slidescore.cells.decode import DecodeSettings, decode_maps
+from slidescore.cells.segmenter import Segmentation
+from slidescore.cells.types import TUMOR
+from slidescore.errors import DeviceError
+from slidescore.nn.card import Calibration, settings_from
+from slidescore.nn.device import Device
+from slidescore.nn.network import SHAPE_MAPS, STRIDE, CellNetwork, fused
+from slidescore.nn.weights import Model, load_model
+from slidescore.stain import StainPlanes
+
+GREY_LEVELS = 255.0
+"""The network sees grey levels over this; nothing else is normalised."""
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """What the network says of N images, before nuclei are made of it; H and W are padded to multiples of STRIDE.
+
+    Attributes
+    ----------
+    center, foreground, distance
+        float32, (N, H, W), 0 to 1.
+    type_probability
+        float32, (N, 4, h, w), calibrated; coarser than the others by a whole number.
+    """
+
+    center: Float
+    foreground: Float
+    distance: Float
+    type_probability: Float
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSegmenter:
+    """Nuclei from the trained network; may be used by several threads at once.
+
+    Attributes
+    ----------
+    digest
+        Identity of weights, decoding and calibration.
+    device
+        Where it runs, and in which precision.
+    network
+        Ready for inference: batch norms folded, on the device, in its precision.
+    decode, calibration
+        From the model's card.
+    """
+
+    digest: str
+    device: Device
+    network: CellNetwork
+    decode: DecodeSettings
+    calibration: Calibration
+    name: str = "network"
+    _alone: Lock = field(default_factory=Lock)
+
+    def segment(
+        self, rgb: NDArray[np.uint8], planes: StainPlanes, usable: NDArray[np.bool_], mpp: float
+    ) -> Segmentation:
+        """Find the nuclei of a tile; see `slidescore.cells.segmenter.Segmenter.segment`. Stains are not looked at."""
+        [found] = self.segment_batch(rgb[None], usable[None], mpp)
+        return found
+
+    def segment_batch(self, rgb: NDArray[np.uint8], usable: NDArray[np.bool_], mpp: float) -> list[Segmentation]:
+        """Find the nuclei of several images of one size.
+
+        Parameters
+        ----------
+        rgb
+            uint8, (N, H, W, 3), RGB.
+        usable
+            bool, (N, H, W); False where there is no tissue or no pixel.
+        mpp
+            Resolution in um/px.
+
+        Raises
+        ------
+        DeviceError
+            If the device's memory does not suffice.
+        """
+        maps = self.predict_maps(rgb)
+        height, width = rgb.shape[1:3]
+        # Nuclei are made on the padded maps, so that maps of every scale still lie on one another.
+        inside = np.zeros(maps.center.shape, dtype=bool)
+        inside[:, :height, :width] = usable
+        return [
+            _cropped(
+                decode_maps(
+                    maps.center[k], maps.foreground[k], maps.distance[k], maps.type_probability[k], inside[k], mpp,
+                    self.decode,
+                ),
+                height,
+                width,
+            )
+            for k in range(len(rgb))
+        ]  # fmt: skip
+
+    def predict_maps(self, rgb: NDArray[np.uint8]) -> Maps:
+        """Run the network on images of one size; uint8, (N, H, W, 3), RGB, padded by reflection where need be.
+
+        Raises
+        ------
+        DeviceError
+            If the device's memory does not suffice.
+        """
+        pixels = torch.from_numpy(np.ascontiguousarray(_padded(rgb)))
+        try:
+            with torch.inference_mode(), self._turn():
+                # (N, H, W, 3) seen as (N, 3, H, W) is what torch calls channels last, the quick order.
+                seen = pixels.to(self.device.name).permute(0, 3, 1, 2).to(self.device.dtype) / GREY_LEVELS
+                shapes, types = self.network(seen)
+                # Probabilities in single precision: half of one has no steps fine enough near 1.
+                probability = torch.sigmoid(shapes.float()).cpu().numpy()
+                typed = calibrated(types.float(), self.calibration).cpu().numpy()
+        except torch.cuda.OutOfMemoryError as error:
+            raise DeviceError(
+                f"out of memory on {self.device.name}", remedy="use fewer --workers, or --device cpu"
+            ) from error
+        named = {name: np.ascontiguousarray(probability[:, k]) for k, name in enumerate(SHAPE_MAPS)}
+        return Maps(named["center"], named["foreground"], named["distance"], typed)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """On a GPU one thread at a time, which bounds its memory, by algorithms that always sum in the same order."""
+        if not self.device.is_cuda:
+            yield
+            return
+        with (
+            self._alone,
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+        ):
+            yield
+
+
+def load_segmenter(name_or_path: str | Path, device: Device) -> NetworkSegmenter:
+    """Load a model and make it ready for a device.
+
+    Raises
+    ------
+    UnknownNameError, ModelError
+        If the model cannot be loaded.
+    """
+    return make_segmenter(load_model(name_or_path), device)
+
+
+def make_segmenter(model: Model, device: Device) -> NetworkSegmenter:
+    """Make a loaded model ready for a device; the model itself stays as it is.
+
+    Raises
+    ------
+    ModelError
+        If the card's decode settings cannot be used.
+    """
+    network = fused(model.network).to(device=device.name, dtype=device.dtype, memory_format=torch.channels_last)
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    decode: DecodeSettings = settings_from(DecodeSettings, model.card.decode, where=f"model '{model.name}' decode")
+    return NetworkSegmenter(model.digest, device, network, decode, model.card.calibration)
+
+
+def calibrated(logits: torch.Tensor, calibration: Calibration) -> torch.Tensor:
+    """Turn type logits, float, (N, 4, h, w), into probabilities; see `slidescore.nn.card.Calibration`."""
+    shift = torch.zeros(logits.shape[1], device=logits.device, dtype=logits.dtype)
+    shift[TUMOR] = calibration.tumor_shift
+    return torch.softmax((logits + shift[:, None, None]) / calibration.type_temperature, dim=1)
+
+
+def _padded(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Continue images, (N, H, W, 3), by reflection to the right and below, up to multiples of STRIDE."""
+    down, right = (-rgb.shape[1]) % STRIDE, (-rgb.shape[2]) % STRIDE
+    if not (down or right):
+        return rgb
+    return np.pad(rgb, ((0, 0), (0, down), (0, right), (0, 0)), mode="reflect")
+
+
+def _cropped(found: Segmentation, height: int, width: int) -> Segmentation:
+    nuclei = np.ascontiguousarray(found.nuclei[:height, :width])
+    return Segmentation(nuclei, found.detection_probability, found.type_probability)

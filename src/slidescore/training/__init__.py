@@ -1,0 +1,1 @@
+"""From labelled H&E to weights: scenes, synthetic IHC, the training loop, evaluation."""

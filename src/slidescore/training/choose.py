@@ -1,0 +1,69 @@
+"""Choosing what training leaves open: decode settings and calibration, on held-back fields."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from slidescore.cells.decode import DecodeSettings
+from slidescore.cells.types import TUMOR
+from slidescore.nn.card import Calibration
+from slidescore.training.evaluate import Field, calibrate_types, count_fields, decode_field
+from slidescore.training.metrics import match_centers
+from slidescore.training.scenes import centroids
+
+CENTERS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+FOREGROUNDS = (0.4, 0.5)
+DISTANCES_UM = (1.5, 2.0, 2.5)
+
+
+def choose_decode(groups: Mapping[str, Sequence[Field]]) -> DecodeSettings:
+    """Take the settings with the best mean detection F1 over groups; every group counts the same."""
+    best, best_score = DecodeSettings(), -1.0
+    for center, foreground, distance in itertools.product(CENTERS, FOREGROUNDS, DISTANCES_UM):
+        settings = replace(best, min_center=center, min_foreground=foreground, min_distance_um=distance)
+        counts = [count_fields(fields, settings) for fields in groups.values()]
+        scores = [each.cells.f1 for each in counts] + [each.masks.f1 for each in counts if each.masks.n_true]
+        if float(np.mean(scores)) > best_score:
+            best, best_score = settings, float(np.mean(scores))
+    return best
+
+
+def typed_cells(fields: Sequence[Field], settings: DecodeSettings) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+    """Collect what was found of labelled cells: probabilities, float32 (n, 4), not calibrated, and true types."""
+    probabilities, types = [np.empty((0, 4), np.float32)], [np.empty(0, np.int8)]
+    for field in fields:
+        found = decode_field(field, settings)
+        assert found.type_probability is not None
+        scene = field.scene
+        pairs = match_centers(
+            scene.centers_px.astype(np.float64) * scene.mpp, centroids(found.nuclei).astype(np.float64) * scene.mpp
+        )
+        pairs = pairs[scene.types[pairs[:, 0]] >= 0]
+        types.append(scene.types[pairs[:, 0]])
+        probabilities.append(found.type_probability[pairs[:, 1]])
+    return np.concatenate(probabilities), np.concatenate(types)
+
+
+def fit_calibration(probability: NDArray[np.float32], types: NDArray[np.int8]) -> Calibration:
+    """Fit temperature and tumor shift so that tumor against the rest is as likely as the network says.
+
+    The two minimise the negative log-likelihood (Guo et al. 2017 for the temperature); tumor and the rest weigh the
+    same, so that the mix of one data set does not become everybody's prior.
+    """
+    is_tumor = types == TUMOR
+    if not is_tumor.any() or is_tumor.all():
+        return Calibration(type_temperature=1.0, tumor_shift=0.0)
+
+    def loss(x: NDArray[np.float64]) -> float:
+        calibration = Calibration(type_temperature=float(np.exp(x[0])), tumor_shift=float(x[1]))
+        tumor = np.clip(calibrate_types(probability, calibration, axis=1)[:, TUMOR], 1e-4, 1 - 1e-4)
+        return float(-(np.log(tumor[is_tumor]).mean() + np.log(1 - tumor[~is_tumor]).mean()))
+
+    found = minimize(loss, np.zeros(2), method="Nelder-Mead").x
+    return Calibration(type_temperature=round(float(np.exp(found[0])), 3), tumor_shift=round(float(found[1]), 3))
