@@ -23,6 +23,7 @@ from slidescore.training.evaluate import Field, FieldCounts, count_fields, predi
 from slidescore.training.held_back import FIELD_MPP, HeldBackGroup, draw_held_back
 from slidescore.training.loop import LoopRecipe, begin, load_checkpoint, log_row, save_checkpoint, train_round
 from slidescore.training.pool import PoolPainter, PoolRecipe
+from slidescore.training.report import write_report
 from slidescore.training.scene import Scene
 from slidescore.training.scenes import BRECAHAD, DSB, M2C, load_scenes
 
@@ -142,7 +143,8 @@ def _finish(
     judged = {name: found for name, found in fields.items() if not name.startswith(BRECAHAD.split("_")[0])}
     decode = choose_decode(judged)
     stained = [each for name, found in fields.items() if name in ("m2c_ihc", "m2c_sheet") for each in found]
-    calibration = fit_calibration(*typed_cells(stained, decode))
+    typed = typed_cells(stained, decode)
+    calibration = fit_calibration(*typed)
     accuracy: dict[str, Any] = {
         name: _accuracy(count_fields(found, decode, calibration)) for name, found in judged.items()
     }
@@ -156,7 +158,9 @@ def _finish(
         ),
         accuracy={"held_back": accuracy}, limits=LIMITS,
     )  # fmt: skip
-    return save_model(out, network, card)
+    card = save_model(out, network, card)
+    write_report(out / "training", card, network, judged, typed)
+    return card
 
 
 def _accuracy(counts: FieldCounts) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidescore.training.crops import whole_field
+from slidescore.training.donors import cut_donors
 from slidescore.training.glands import compose_glands
-from slidescore.training.nucleus_drawing import cut_donors
 from slidescore.training.ranges import SHEET, TRAINING, RenderRanges
 from slidescore.training.render import render_he, render_ihc
 from slidescore.training.scene import Scene

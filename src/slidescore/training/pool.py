@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidescore.training.crops import CropRanges, cut_crop
+from slidescore.training.donors import Donor, cut_donors
 from slidescore.training.glands import compose_glands
-from slidescore.training.nucleus_drawing import Donor, cut_donors
 from slidescore.training.ranges import TRAINING, RenderRanges
 from slidescore.training.render import render_he, render_ihc
 from slidescore.training.scene import Scene

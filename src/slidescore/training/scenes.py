@@ -59,7 +59,7 @@ def _dsb_scenes(folder: Path) -> Iterator[Scene]:
     for number, path in enumerate(sorted(folder.glob("*_label.png"))):
         labels = np.asarray(Image.open(path)).astype(np.int32)
         name = path.name.removesuffix("_label.png")
-        rgb = _read_rgb(folder / f"{name}.png")
+        rgb = read_rgb(folder / f"{name}.png")
         labels = relabel_sequential(labels)[0].astype(np.int32)
         areas = np.bincount(labels.ravel())[1:]
         mpp = float(np.clip(np.sqrt(TYPICAL_NUCLEUS_UM2 / np.median(areas)), *DSB_MPP)) if len(areas) else M2C_MPP
@@ -77,7 +77,7 @@ def _m2c_scenes(folder: Path) -> Iterator[Scene]:
             points[row["image"]].append((float(row["x"]), float(row["y"]), M2C_TYPES[kind]))
             splits[row["image"]] = row["split"].strip()
     for image in sorted(points):
-        rgb = _read_rgb(folder / "images" / image)
+        rgb = read_rgb(folder / "images" / image)
         table = np.array(points[image], np.float64)
         centers, types = table[:, :2].astype(np.float32), table[:, 2].astype(np.int8)
         inside = (centers >= 0).all(axis=1) & (centers[:, 0] < rgb.shape[1]) & (centers[:, 1] < rgb.shape[0])
@@ -97,7 +97,7 @@ def _brecahad_scenes(folder: Path) -> Iterator[Scene]:
             boxes[row["image"]].append(row)
     cases = sorted({image[:7] for image in boxes})
     for image in sorted(boxes):
-        rgb = _read_rgb(folder / "images" / image)
+        rgb = read_rgb(folder / "images" / image)
         # x and y are the middles of the boxes, as a look at the fields shows.
         centers = np.array([[float(row["x"]), float(row["y"])] for row in boxes[image]], np.float32)
         types = np.array([BRECAHAD_TYPES.get(row["class"].strip().lower().replace("-", "_"), UNKNOWN_TYPE)
@@ -151,7 +151,14 @@ def centroids(labels: NDArray[np.int32]) -> NDArray[np.float32]:
     return np.stack([x, y], axis=1)[1:].astype(np.float32)
 
 
-def _read_rgb(path: Path) -> NDArray[np.uint8]:
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Read a picture, uint8, (H, W, 3).
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
     try:
         return np.asarray(Image.open(path).convert("RGB"))
     except OSError as error:

@@ -76,9 +76,10 @@ def relative_distance(labels: NDArray[np.int32]) -> NDArray[np.float32]:
 
 
 def _centers(scene: Scene) -> NDArray[np.uint8]:
-    away = np.full(scene.nuclei.shape, 255, np.uint8)
+    height, width = scene.nuclei.shape
+    away = np.full((height, width), 255, np.uint8)
     at = np.rint(scene.centers_px).astype(int)
-    inside = (at >= 0).all(axis=1) & (at[:, 0] < away.shape[1]) & (at[:, 1] < away.shape[0])
+    inside = (at >= 0).all(axis=1) & (at < (width, height)).all(axis=1)
     columns, rows = at[inside].T
     away[rows, columns] = 0
     if not inside.any():

@@ -10,7 +10,7 @@ Everything is deterministic: folds follow the order of slides and cells, and not
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +51,12 @@ N_FOLDS = 5
 """Stratified folds, where slides cannot be the folds."""
 STRENGTHS = tuple(float(value) for value in 10.0 ** np.arange(-3, 1.5, 0.5))
 """Inverse strengths of the L2 penalty that are tried (scikit-learn's C), strongest penalty first."""
+NETWORK_TRUST = 3.0
+"""How much more the network's own logit_tumor is trusted than another feature before any label is seen.
+
+Made-up fields, 40 labels on two, AUC on three others (mean of 16): for a network of 0.666 / 0.837 / 0.958 / 0.998 alone
+the model has 0.898 / 0.943 / 0.977 / 0.996 with trust 1, 0.897 / 0.945 / 0.982 / 0.999 with 3; 5 and 8 are as 3.
+"""
 MIN_KNOWN = 0.9
 """A feature is used when this share of the labelled cells has it."""
 MIN_SPREAD = 1e-9
@@ -208,9 +214,11 @@ def fit_tumor_model(
         raise InputError("nothing is measured that differs between the labelled cells", where="labels")
     values, is_tumor = cells.values[:, used], cells.is_tumor
     folds, scheme = choose_folds(is_tumor, cells.slide)
-    foretold = _foretell(values, is_tumor, folds, cells.slide)
+    features = [name for name, use in zip(names, used, strict=True) if use]
+    trust = np.array([NETWORK_TRUST if name == "logit_tumor" else 1.0 for name in features])
+    foretold = _foretell(values, is_tumor, folds, cells.slide, trust)
     auc = float(roc_auc_score(is_tumor, foretold))
-    final = _fit(values, is_tumor, cells.slide)
+    final = _fit(values, is_tumor, cells.slide, trust)
     if auc <= COIN:
         raise InputError(
             f"the labels cannot be told apart by these measurements (cross-validated AUC {auc:.2f})", where="labels",
@@ -233,7 +241,7 @@ def fit_tumor_model(
         schema=SCHEMA,
         left_digest=left_digest,
         segmenter_digest=segmenter_digest,
-        features=tuple(name for name, use in zip(names, used, strict=True) if use),
+        features=tuple(features),
         means=tuple(final.means.tolist()),
         scales=tuple(final.scales.tolist()),
         coefficients=tuple(final.coefficients.tolist()),
@@ -266,31 +274,27 @@ def _holds_both(is_tumor: Flags) -> bool:
     return min(int(is_tumor.sum()), int((~is_tumor).sum())) >= MIN_IN_TRAINING
 
 
-def _fit(values: Values, is_tumor: Flags, slide: Numbers) -> _Classifier:
+def _fit(values: Values, is_tumor: Flags, slide: Numbers, trust: Values) -> _Classifier:
     """Choose the strength, fit, and calibrate on decisions about cells that were not fitted."""
     folds, _ = choose_folds(is_tumor, slide)
-    losses, decisions = [], []
-    for strength in STRENGTHS:
-        held = _held_out(values, is_tumor, folds, lambda v, t, s=strength: _fit_plain(v, t, s).decide)  # type: ignore[misc]
-        decisions.append(held)
-        losses.append(log_loss(is_tumor, expit(held), sample_weight=_balance(is_tumor)))
-    best = int(np.argmin(losses))
-    plain = _fit_plain(values, is_tumor, STRENGTHS[best])
-    calibration = _calibrate(decisions[best], is_tumor)
-    return _Classifier(plain.means, plain.scales, plain.coefficients, plain.intercept, calibration)
+    decisions = [_decide_held_out(values, is_tumor, folds, trust, strength) for strength in STRENGTHS]
+    weights = _balance(is_tumor)
+    best = int(np.argmin([log_loss(is_tumor, expit(held), sample_weight=weights) for held in decisions]))
+    plain = _fit_plain(values, is_tumor, trust, STRENGTHS[best])
+    return replace(plain, calibration=_calibrate(decisions[best], is_tumor))
 
 
-def _fit_plain(values: Values, is_tumor: Flags, strength: float) -> _Classifier:
+def _fit_plain(values: Values, is_tumor: Flags, trust: Values, strength: float) -> _Classifier:
+    """Fit a regression; a feature that is trusted more is stretched, so that the penalty weighs less on it."""
     means = np.nan_to_num(_over_known(np.nanmean, values), nan=0.0)
     scales = np.nan_to_num(_over_known(np.nanstd, values), nan=1.0)
-    scales = np.where(scales > MIN_SPREAD, scales, 1.0)
+    scales = np.where(scales > MIN_SPREAD, scales, 1.0) / trust
     standard = (values - means) / scales
     regression = LogisticRegression(
         C=strength, class_weight="balanced", solver="newton-cholesky", max_iter=MAX_ITERATIONS
     ).fit(np.where(np.isnan(standard), 0.0, standard), is_tumor)
-    return _Classifier(
-        means, scales, regression.coef_[0].astype(np.float64), float(regression.intercept_[0]), (1.0, 0.0)
-    )
+    coefficients = regression.coef_[0].astype(np.float64)
+    return _Classifier(means, scales, coefficients, float(regression.intercept_[0]), (1.0, 0.0))
 
 
 def _over_known(function: Callable[..., Values], values: Values) -> Values:
@@ -330,23 +334,21 @@ def _balance(is_tumor: Flags) -> Values:
     return weights
 
 
-def _held_out(
-    values: Values, is_tumor: Flags, folds: list[Numbers], fit: Callable[[Values, Flags], Callable[[Values], Values]]
-) -> Values:
-    """Return for each cell what a fit without its fold says; float64, (N,)."""
+def _decide_held_out(values: Values, is_tumor: Flags, folds: list[Numbers], trust: Values, strength: float) -> Values:
+    """Return for each cell the decision of a fit without its fold; float64, (N,)."""
     said = np.empty(len(is_tumor))
     for fold in folds:
         rest = np.delete(np.arange(len(is_tumor)), fold)
-        said[fold] = fit(values[rest], is_tumor[rest])(values[fold])
+        said[fold] = _fit_plain(values[rest], is_tumor[rest], trust, strength).decide(values[fold])
     return said
 
 
-def _foretell(values: Values, is_tumor: Flags, folds: list[Numbers], slide: Numbers) -> Values:
+def _foretell(values: Values, is_tumor: Flags, folds: list[Numbers], slide: Numbers, trust: Values) -> Values:
     """Return the probability of each cell by a whole training without its fold; float64, (N,)."""
     said = np.empty(len(is_tumor))
     for fold in folds:
         rest = np.delete(np.arange(len(is_tumor)), fold)
-        said[fold] = _fit(values[rest], is_tumor[rest], slide[rest]).probability(values[fold])
+        said[fold] = _fit(values[rest], is_tumor[rest], slide[rest], trust).probability(values[fold])
     return said
 
 
