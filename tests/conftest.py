@@ -12,7 +12,8 @@ import pytest
 from hypothesis import settings
 
 import phantom as ph
-from slidescore.assay import Assay, LoadedAssay, load_assay
+from classical_assay import classical_loaded
+from slidescore.assay import Assay, LoadedAssay
 from slidescore.cells import build_cells
 from slidescore.cells.table import pack_outlines
 from slidescore.slide.openslide_reader import OpenSlideReader
@@ -43,13 +44,13 @@ def no_slide_left_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def loaded_assay() -> LoadedAssay:
-    """The default assay with its text."""
-    return load_assay("cxcr4")
+    """The default assay with its text; classical, see `classical_assay`."""
+    return classical_loaded("cxcr4")
 
 
 @pytest.fixture(scope="session")
 def assay(loaded_assay: LoadedAssay) -> Assay:
-    """The default assay."""
+    """The default assay; classical, see `classical_assay`."""
     return loaded_assay.assay
 
 

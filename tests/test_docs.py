@@ -93,6 +93,8 @@ def walk(model: type[BaseModel], values: list[Any], prefix: str = "") -> Iterato
 def shown(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(shown(each) for each in value)
+    if value is None:
+        return "null"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

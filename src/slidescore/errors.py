@@ -60,6 +60,14 @@ class AssayError(SlidescoreError, ValueError):
     """An assay file says something that slidescore cannot follow."""
 
 
+class ModelError(SlidescoreError, ValueError):
+    """A model's card or weights cannot be used."""
+
+
+class DeviceError(SlidescoreError, RuntimeError):
+    """The device that a network runs on failed at its work."""
+
+
 class AnnotationError(SlidescoreError, ValueError):
     """A GeoJSON annotation file cannot be used; its place is a file name and a feature, which a table may name."""
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from importlib import metadata
 
-NUMERIC_LIBRARIES = ("numpy", "scipy", "scikit-image", "opencv-python-headless", "numba", "openslide-bin", "tifffile")
+NUMERIC_LIBRARIES = (
+    "numpy", "scipy", "scikit-image", "opencv-python-headless", "numba", "torch",
+    "openslide-bin", "tifffile",
+)  # fmt: skip
 """Libraries whose version can change a pixel or a number."""
 
 

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assay.made_model import made_model
+from classical_assay import classical_text
 from slidescore.assay import (
     LEFT_OF_WALL,
     Assay,
@@ -21,7 +23,7 @@ from slidescore.assay import (
 from slidescore.assay.load import configs_dir
 from slidescore.errors import AssayError, UnknownNameError
 
-TEXT = load_assay("cxcr4").text
+TEXT = classical_text()
 
 
 def edited(old: str, new: str) -> str:
@@ -280,6 +282,8 @@ def other(assay: Assay, dotted: str) -> object:
     value: object = assay
     for name in dotted.split("."):
         value = getattr(value, name)
+    if value is None:
+        return made_model(assay)
     if isinstance(value, int | float):
         return value + 1
     return f"{value}x" if isinstance(value, str) else (value * 2 if len(value) == 1 else value[::-1])

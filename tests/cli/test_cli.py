@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import phantom as ph
+from classical_assay import classical_text
 from slidescore.cli.main import VERBS
 
 SLIDESCORE = [sys.executable, "-m", "slidescore"]
@@ -83,7 +84,8 @@ def test_a_failed_slide_gives_exit_3_and_its_reason(slide: Path, tmp_path: Path)
         (("score", "SLIDE"), "--out"),
         (("score", "SLIDE", "--out", "OUT", "--assay", "cxcr5"), "did you mean 'cxcr4'?"),
         (("score", "SLIDE", "--out", "OUT", "--mpp", "9"), "--mpp"),
-        (("score", "SLIDE", "--out", "OUT", "--device", "cuda"), "CPU"),
+        (("score", "SLIDE", "--out", "OUT", "--device", "gpu"), "use auto, cpu, cuda or cuda:N"),
+        (("score", "SLIDE", "--out", "OUT", "--assay", "classical.yaml", "--device", "cuda:99"), "--device cuda:99"),
         (("score", "SLIDE", "--out", "OUT", "--overlay-mpp", "fine"), "um per pixel"),
         (("score", "SLIDE", "--out", "OUT", "--roi", "nowhere"), "nowhere"),
         (("score", "nowhere", "--out", "OUT"), "nowhere"),
@@ -98,6 +100,7 @@ def test_a_wrong_command_is_one_line_and_exit_2(
     slide: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     places = {"SLIDE": str(slide), "OUT": str(tmp_path / "out")}
+    (tmp_path / "classical.yaml").write_text(classical_text())
     done = run(*[places.get(word, word) for word in arguments], cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
@@ -182,7 +185,7 @@ def test_rescore_and_export_work_from_a_run(scored: Path, tmp_path: Path) -> Non
     with (scored / "scores.csv").open(newline="") as handle:
         [score] = csv.DictReader(handle)
     for k in range(4):
-        assert sum(row["bin"] == str(k) for row in rows) == int(score[f"n{k}"])
+        assert sum(row["bin"] == str(k) and row["class"] == "Tumor" for row in rows) == int(score[f"n{k}"])
 
 
 def test_doctor_scores_a_drawn_slide() -> None:
@@ -190,6 +193,8 @@ def test_doctor_scores_a_drawn_slide() -> None:
     assert done.returncode == 0, done.stdout
     assert "144 of 144 cells, H 100.0 of 100" in done.stdout
     assert "BAD" not in done.stdout
+    for name in ("torch", "CPU", "GPU", "assay cxcr4"):
+        assert f"ok   {name}" in done.stdout
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no pseudo-terminal here")

@@ -98,7 +98,7 @@ def test_the_record_is_json_and_holds_no_clock_host_or_path(analysis_of, assay):
     assert orjson.loads(orjson.dumps(record)) == record
     assert not {"time", "date", "host", "created", "path"} & set(record)
     assert record["assay"] == {
-        "name": "cxcr4", "digest": assay_digest(assay), "left_digest": left_digest(assay)
+        "name": "cxcr4", "digest": assay_digest(assay), "left_digest": left_digest(assay), "tumor_model": None
     }  # fmt: skip
 
 

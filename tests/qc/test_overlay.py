@@ -8,8 +8,8 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from classical_assay import classical_assay
 from report.made_cells import BIN_OD, make_cells, scattered_cells, square
-from slidescore.assay import load_assay
 from slidescore.cells.outline import trace_outlines
 from slidescore.qc.overlay import (
     BIN_COLOURS,
@@ -22,7 +22,7 @@ from slidescore.qc.overlay import (
     prepare_cells,
 )
 
-ASSAY = load_assay("cxcr4").assay
+ASSAY = classical_assay()
 WHITE = 255
 
 

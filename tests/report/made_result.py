@@ -32,6 +32,7 @@ def make_row(cells: pa.Table, assay: Assay, **changes: Any) -> dict[str, Any]:
         "n_fallback": scores.n_fallback,
         **{f"h_{name}": value for name, value in scores.h_by_compartment.items()},
         "h_all_cells": scores.h_all_cells,
+        "h_strict": scores.h_strict,
         "h_without_exclusions": scores.h_without_exclusions,
         "compartment": assay.score.compartment,
         "cutoff": assay.call.cutoff.text,

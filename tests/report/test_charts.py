@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 
 from slidescore.report.charts import (
     WIDTH,
+    ReliabilityPoint,
+    Series,
     Tick,
     draw_bin_bar,
     draw_compartments,
     draw_histogram,
+    draw_lines,
+    draw_reliability,
     draw_small_bin_bar,
     draw_strip,
 )
@@ -110,3 +114,62 @@ def test_strip_places_ticks_and_escapes_names() -> None:
     assert len(widths(root, "interval")) == 1
     assert re.search(r"n = 3 slides", svg)
     assert parsed(draw_strip([], None, "", "H-score", 300.0)) is not None
+
+
+class TestLines:
+    def places(self, root: ET.Element) -> list[list[tuple[float, float]]]:
+        lines = [line.get("points", "").split() for line in root.iter("polyline")]
+        return [[(float(x), float(y)) for x, y in (place.split(",") for place in line)] for line in lines]
+
+    def labels(self, root: ET.Element) -> dict[str, float]:
+        return {t.text or "": float(t.get("y", "0")) for t in root.iter("text") if t.get("class") == ""}
+
+    def test_points_lie_where_the_axes_say(self) -> None:
+        series = [Series("<a>", [(1, 0.0), (2, 0.5), (3, 1.0)]), Series("b", [(1, 1.0), (2, float("nan")), (3, 0.25)])]
+        svg = draw_lines(series, x_axis="round", y_axis="F1", end=1.0)
+        assert "<a>" not in svg
+        root = parsed(svg)
+        left, right, bottom, top = 40.0, WIDTH - 150.0, 234.0, 24.0
+        middle = (left + right) / 2
+        assert self.places(root) == [
+            [(left, bottom), (middle, (top + bottom) / 2), (right, top)],
+            [(left, top), (right, bottom - 0.25 * 210)],
+        ]
+        assert "&lt;a&gt; 1.00" in svg
+        assert "b 0.25" in words(root)
+        assert root.findtext("title") == "F1 by round; at the end <a> 1, b 0.25"
+
+    @given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
+    def test_labels_keep_apart_and_above_the_axis(self, ends: list[float]) -> None:
+        series = [Series(f"line {k}", [(1, 0.5), (2, end)]) for k, end in enumerate(ends)]
+        root = parsed(draw_lines(series, x_axis="round", y_axis="loss", end=1.0))
+        at = sorted(y for text, y in self.labels(root).items() if text.startswith("line"))
+        assert len(at) == len(ends)
+        assert all(below - above >= 14.9 for above, below in zip(at, at[1:], strict=False))
+        assert at[-1] <= 238.1
+
+    @given(st.floats(1e-6, 1e6))
+    def test_axis_reaches_above_the_greatest_value(self, peak: float) -> None:
+        root = parsed(draw_lines([Series("a", [(1, peak), (2, 0.0)])], x_axis="x", y_axis="y"))
+        ticks = [float(t.text or "") for t in root.iter("text") if t.get("text-anchor") == "end"]
+        assert ticks[0] == 0
+        assert peak <= ticks[-1] * (1 + 1e-5) <= 6 * peak
+        assert 2 <= len(ticks) <= 5
+        assert min(y for _, y in self.places(root)[0]) >= 23.99
+
+    def test_one_point_and_nothing(self) -> None:
+        assert len(list(parsed(draw_lines([Series("a", [(4, 0.3)])], x_axis="x", y_axis="y")).iter("polyline"))) == 1
+        empty = [Series("a", []), Series("b", [(1, float("nan"))])]
+        assert "nothing" in draw_lines(empty, x_axis="x", y_axis="y")
+
+
+def test_reliability_places_points_and_intervals() -> None:
+    points = [ReliabilityPoint(0.1, 0.2, 0.15, 0.25, 40), ReliabilityPoint(0.9, 0.85, 0.8, 0.9, 60)]
+    root = parsed(draw_reliability(points, "predicted", "observed"))
+    squares = [rect for rect in root.iter("rect") if rect.get("class") == "bar-scored"]
+    assert [float(rect.get("x", "0")) + 3.5 for rect in squares] == [48 + 30, 48 + 270]
+    assert [float(rect.get("y", "0")) + 3.5 for rect in squares] == [324 - 60, 324 - 255]
+    bars = [line for line in root.iter("line") if line.get("class") == "tick"]
+    assert [(float(b.get("y1", "0")), float(b.get("y2", "0"))) for b in bars] == [(279, 249), (84, 54)]
+    assert bars[0].findtext("title") == "predicted 0.10, observed 0.20, n = 40"
+    assert root.findtext("title") == "observed by predicted, n = 100 cells"

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from imagecodecs import jpeg8_encode
 
+from classical_assay import classical_assay
 from report.made_cells import scattered_cells
 from report.made_result import make_row, make_run
 from report.page_checks import read_page
-from slidescore.assay import load_assay
 from slidescore.report.cohort_page import render_cohort_page, sort_worst_first
 
-ASSAY = load_assay("cxcr4").assay
+ASSAY = classical_assay()
 CELLS = scattered_cells(400, 900, 900)
 RUN = make_run(ASSAY)
 

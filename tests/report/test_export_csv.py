@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from classical_assay import classical_assay
 from report.made_cells import BIN_OD, make_cells, scattered_cells
-from slidescore.assay import load_assay
 from slidescore.cells.table import CELL_SCHEMA
 from slidescore.report import export_csv as module
 from slidescore.report.export_csv import CSV_COLUMNS, export_csv
 from slidescore.scoring import score_cells
 
-ASSAY = load_assay("cxcr4").assay
+ASSAY = classical_assay()
 
 
 def exported(cells: pa.Table, tmp_path: Path) -> list[dict[str, str]]:
@@ -36,7 +36,7 @@ def test_values_classes_and_bins(tmp_path: Path) -> None:
     cells = make_cells(
         [(10.5, 20.25), (1, 2), (3, 4), (5, 6)],
         BIN_OD,
-        tumor=[0.9, 0.9, 0.1, None],
+        tumor=[0.9, 0.9, 0.0, None],
         excluded=[None, "out of focus", None, None],
         region=["Core A1", 'say "é", twice', None, None],
     )

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import shape
 
+from classical_assay import classical_assay
 from report.made_cells import BIN_OD, make_cells, scattered_cells
-from slidescore.assay import load_assay
 from slidescore.report.export_geojson import Outlines, export_geojson
 
-ASSAY = load_assay("cxcr4").assay
+ASSAY = classical_assay()
 
 
 def exported(cells: pa.Table, folder: Path, **options: Any) -> list[dict[str, Any]]:

@@ -5,14 +5,14 @@ import pyarrow as pa
 import pytest
 from imagecodecs import imread
 
+from classical_assay import classical_assay
 from report.made_cells import BIN_OD, make_cells, scattered_cells
-from slidescore.assay import load_assay
 from slidescore.cells.table import floats
 from slidescore.report.gallery import CROP_PX, choose_gallery, read_gallery
 from slidescore.scoring import bin_values
 from slidescore.slide import ArrayReader
 
-ASSAY = load_assay("cxcr4").assay
+ASSAY = classical_assay()
 THRESHOLDS = ASSAY.bins.of("cytoplasm")
 
 

@@ -9,14 +9,14 @@ import shapely
 import tifffile
 from imagecodecs import imread
 
+from classical_assay import classical_assay
 from report.made_cells import make_cells, scattered_cells
-from slidescore.assay import load_assay
 from slidescore.geometry import Region
 from slidescore.qc.overlay import BIN_COLOURS, prepare_cells
 from slidescore.report.overlay_pyramid import MISSING_COLOUR, small_jpeg, write_overlay, write_thumbnail
 from slidescore.slide import ArrayReader
 
-ASSAY = load_assay("cxcr4").assay
+ASSAY = classical_assay()
 NO_CELLS = prepare_cells(make_cells([], []), ASSAY)
 PINK = (230, 200, 210)
 

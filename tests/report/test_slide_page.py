@@ -7,17 +7,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from classical_assay import classical_assay, classical_text
 from report.made_cells import make_cells, scattered_cells
 from report.made_result import make_result, make_row
 from report.page_checks import read_page
-from slidescore.assay import load_assay, parse_assay
+from slidescore.assay import parse_assay
+from slidescore.cells.table import replace_column
 from slidescore.qc.overlay import prepare_cells
 from slidescore.report.gallery import read_gallery
 from slidescore.report.overlay_pyramid import write_thumbnail
 from slidescore.report.slide_page import render_slide_page
 from slidescore.slide import ArrayReader
 
-ASSAY = load_assay("cxcr4").assay
+ASSAY = classical_assay()
 CELLS = scattered_cells(2000, 900, 900)
 READER = ArrayReader(np.full((900, 900, 3), 230, np.uint8), mpp=0.25)
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;.svs"
@@ -113,7 +115,7 @@ def test_validated_cutoffs_are_not_called_provisional() -> None:
 
 
 def test_an_assay_on_percent_positive() -> None:
-    text = load_assay("cxcr4").text
+    text = classical_text()
     text = text.replace("scheme: h_score", "scheme: percent_positive").replace(
         "scale: h_score", "scale: percent_positive"
     )
@@ -121,3 +123,34 @@ def test_an_assay_on_percent_positive() -> None:
     page, _ = read_page(render_slide_page(make_result(CELLS, assay), CELLS, None, assay, None))
     assert "cut-off percent positive cytoplasm ≥ 1" in page
     assert "% positive" in page
+
+
+def test_types_and_the_three_rules_are_on_the_page_where_they_are_known() -> None:
+    text = classical_text().replace("segmenter: classical", "segmenter: network")
+    assay = parse_assay(text.replace("rule: all", "rule: probability"), where="test")
+    n = 40
+    tumor = np.tile([0.9, 0.6, 0.2, 0.1], n // 4)
+    cells = make_cells([(20 * k, 50) for k in range(n)], [0.1 + 0.02 * k for k in range(n)], tumor=tumor.tolist())
+    for name, values in (("lymphocyte", [0.05, 0.2, 0.7, 0.1]), ("stromal", [0.05, 0.2, 0.1, 0.1])):
+        column = pa.array(np.tile(values, n // 4), pa.float32())
+        cells = replace_column(cells, f"{name}_probability", column)
+    result = make_result(cells, assay)
+    page, _ = read_page(render_slide_page(result, cells, None, assay, None))
+    scores = result["scores"]
+    assert len({scores["h_score"], scores["h_all_cells"], scores["h_strict"]}) == 3
+    rows = [
+        f"This assay's rule tumor probability of at least 0.5 20 {scores['h_score']:.1f}",
+        f"All cells tumor or not 40 {scores['h_all_cells']:.1f}",
+        f"Strict tumor probability of at least 0.8 10 {scores['h_strict']:.1f}",
+    ]
+    words = "".join(page.split())
+    assert [row for row in rows if row.replace(" ", "") not in words] == []
+    assert "Tumorcells20Lymphocytes10Stromalcells0Othercells10" in words
+    assert "H-score of all cells" not in page
+
+
+def test_where_nothing_tells_types_the_page_does_not_pretend() -> None:
+    page, _ = read_page(render_slide_page(make_result(CELLS, ASSAY), CELLS, None, ASSAY, None))
+    assert "H-score by tumor rule" not in page
+    assert "Lymphocytes" not in page
+    assert "H-score of all cells" in page

@@ -43,6 +43,28 @@ def test_cells_that_are_no_tumor_cells_leave_the_score_but_not_the_count(assay, 
     assert scores.h_all_cells == 150.0
 
 
+def test_the_three_rules_each_take_their_own_cells(assay, make_cells, change):
+    cells = make_cells([*OD, 0.7], tumor_probability=[0.1, 0.6, 0.85, 0.95, None])
+    by_rule = score_cells(cells, change(assay, {"tumor.rule": "probability"}))
+    assert (by_rule.n_cells, by_rule.n_tumor_cells) == (5, 3)
+    assert by_rule.counts == BinCounts(0, 1, 1, 1)
+    assert (by_rule.h_all_cells, by_rule.counts.h_score, by_rule.h_strict) == (180.0, 200.0, 250.0)
+    everything = score_cells(cells, assay)
+    assert everything.counts.h_score == everything.h_all_cells == 180.0
+    assert everything.h_strict == 250.0
+
+
+def test_strict_is_nothing_where_nothing_tells_tumor_from_others(assay, make_cells):
+    assert score_cells(make_cells(OD * 10), assay).h_strict is None
+    assert score_cells(make_cells(OD, tumor_probability=[None, 0.5, 0.6, 0.7]), assay).h_strict is None
+
+
+def test_excluded_cells_are_in_none_of_the_three(assay, make_cells, change):
+    cells = make_cells([0.1, 0.7], tumor_probability=[0.9, 0.9], excluded=[None, "blur"])
+    scores = score_cells(cells, change(assay, {"tumor.rule": "probability"}))
+    assert scores.counts.h_score == scores.h_all_cells == scores.h_strict == 0.0
+
+
 def test_excluded_cells_leave_score_and_count(assay, make_cells):
     scores = score_cells(make_cells(OD, excluded=[None, None, "blur", "annotation: exclude"]), assay)
     assert (scores.n_cells, scores.n_tumor_cells) == (2, 2)

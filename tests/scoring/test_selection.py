@@ -4,12 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 
-from slidescore.scoring import counted_cells, tumor_cells
+from slidescore.cells.types import CELL_TYPES
+from slidescore.scoring import cell_types, counted_cells, strict_tumor_cells, tumor_cells
 
 
 def test_under_rule_all_every_cell_is_a_tumor_cell_but_those_that_an_annotation_settled(assay, make_cells):
     cells = make_cells([0.1] * 3, tumor_probability=[None, 1.0, 0.0])
     assert tumor_cells(cells, assay).tolist() == [True, True, False]
+
+
+def test_under_rule_all_what_a_network_thinks_does_not_matter(assay, make_cells):
+    cells = make_cells([0.1] * 3, tumor_probability=[0.0001, 0.4, 0.9])
+    assert tumor_cells(cells, assay).all()
+
+
+def test_strict_cells_are_those_beyond_doubt_under_every_rule(assay, make_cells, change):
+    cells = make_cells([0.1] * 5, tumor_probability=[None, 0.5, 0.79, 0.8, 1.0])
+    for rule in ("all", "probability"):
+        changed = change(assay, {"tumor.rule": rule})
+        assert strict_tumor_cells(cells, changed).tolist() == [False, False, False, True, True]
+
+
+def test_a_cell_that_is_no_tumor_cell_is_what_is_likeliest_of_the_rest(assay, make_cells, change):
+    cells = make_cells(
+        [0.1] * 6,
+        tumor_probability=[0.6, 0.4, 0.1, 0.1, None, 0.0],
+        lymphocyte_probability=[0.3, 0.5, 0.2, 0.1, None, 0.3],
+        stromal_probability=[0.1, 0.1, 0.6, 0.1, None, 0.2],
+    )
+    types = cell_types(cells, change(assay, {"tumor.rule": "probability"}))
+    assert [CELL_TYPES[k] for k in types] == ["tumor", "lymphocyte", "stromal", "other", "other", "other"]
+    everything = cell_types(cells, assay)
+    assert [CELL_TYPES[k] for k in everything] == ["tumor"] * 5 + ["other"]
 
 
 def test_under_rule_probability_a_cell_that_nothing_decided_is_none(assay, make_cells, change):

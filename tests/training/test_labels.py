@@ -1,4 +1,4 @@
-"""Labels mean the cell that a person pointed at, and every mistake in a file is one line."""
+"""Labels are read as QuPath or a table gives them, and every mistake in a file is one line."""
 
 from __future__ import annotations
 
@@ -7,16 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from shapely.geometry import Polygon
 
 from slidescore.assay import load_assay
-from slidescore.cells.table import build_cells, pack_outlines
 from slidescore.errors import InputError
-from slidescore.training.labels import Label, LabelledSlide, _inside, known_classes, match_labels, read_labels
+from slidescore.training.labels import Label, LabelledSlide, known_classes, read_labels
 
 A = LabelledSlide("a-00000001", "one/a.svs", 4000, 3000, 0.25)
 B = LabelledSlide("b-00000002", "two/b.svs", 4000, 3000, 0.25)
@@ -60,9 +55,6 @@ def complaint(path: Path, *slides: LabelledSlide) -> str:
     line = str(caught.value)
     assert "\n" not in line
     return line
-
-
-# ---- reading ----
 
 
 def test_points_multipoints_and_small_areas_of_qupath_are_labels(tmp_path):
@@ -166,69 +158,3 @@ def test_ambiguous_and_strange_files_are_one_line(tmp_path):
     both_columns = table(tmp_path / "w.csv", ("a-00000001", "two/b.svs", 1, 2, "Tumor"),
                          columns=("slide_id", "file", "x", "y", "class"))  # fmt: skip
     assert "are two slides" in complaint(both_columns)
-
-
-# ---- which cell ----
-
-
-def cells_at(*centers: tuple[float, float], nucleus: int = 8, cell: int = 20):
-    square = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], np.int16)
-    n = len(centers)
-    return build_cells(
-        {
-            "cell_id": np.arange(n),
-            "x": np.array([x for x, _ in centers], np.float32),
-            "y": np.array([y for _, y in centers], np.float32),
-            "tile": np.zeros(n, np.int32),
-            "nucleus_outline": pack_outlines([nucleus * square] * n),
-            "cell_outline": pack_outlines([cell * square] * n),
-        },
-        n,
-    )
-
-
-def label(x: float, y: float, *, tumor: bool = True) -> Label:
-    return Label("a-00000001", x, y, "Tumor" if tumor else "Stroma", tumor, f"at {x:g}")
-
-
-def test_a_label_means_the_nucleus_then_the_outline_then_the_nearest_within_reach():
-    cells = cells_at((100, 100), (125, 100), (300, 100))
-    # In the outlines of both, nearer to the first, but in the nucleus of the second.
-    found = match_labels([label(118, 100)], cells, 0.25)
-    assert found.rows.tolist() == [1]
-    assert match_labels([label(111, 100)], cells, 0.25).rows.tolist() == [0]
-    # 5 um are 20 px from the centroid, diagonally outside the outline of a smaller cell.
-    small = cells_at((100, 100), nucleus=3, cell=6)
-    assert match_labels([label(100, 119.9)], small, 0.25).rows.tolist() == [0]
-    out = match_labels([label(100, 120.1)], small, 0.25)
-    assert (out.rows.tolist(), [lost.y_l0 for lost in out.lost]) == ([], [120.1])
-
-
-def test_two_labels_of_a_kind_on_a_cell_are_one_and_of_two_kinds_an_error():
-    cells = cells_at((100, 100), (300, 100))
-    found = match_labels([label(301, 100, tumor=False), label(100, 100), label(102, 100)], cells, 0.25)
-    assert found.rows.tolist() == [0, 1]
-    assert found.is_tumor.tolist() == [True, False]
-    assert [each.class_name for each in found.labels] == ["Tumor", "Stroma"]
-    with pytest.raises(
-        InputError, match=r"at 102: label 'Stroma': is on the same cell as the label 'Tumor' \(at 100\)"
-    ):
-        match_labels([label(100, 100), label(102, 100, tumor=False)], cells, 0.25)
-
-
-def test_without_cells_every_label_is_lost():
-    found = match_labels([label(1, 2)], cells_at(), 0.25)
-    assert (len(found.rows), len(found.lost)) == (0, 1)
-
-
-@given(
-    corners=st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=3, max_size=8),
-    x=st.integers(-10, 9),
-    y=st.integers(-10, 9),
-)
-def test_inside_agrees_with_shapely(corners, x, y):
-    polygon = Polygon(corners)
-    # Between whole numbers no point lies on a horizontal or vertical edge; crossed rings differ by convention.
-    px, py = x + 0.37, y + 0.41
-    if polygon.is_valid and polygon.area > 0 and polygon.exterior.distance(Polygon([(px, py)] * 3).centroid) > 1e-6:
-        assert _inside(np.array(corners, float), px, py) == polygon.contains(Polygon([(px, py)] * 3).centroid)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from slidescore.training.losses import network_loss
 from slidescore.training.loop import LOSS_PARTS
+from slidescore.training.losses import network_loss
 from slidescore.training.targets import IGNORED
 
 SURE = 30.0

@@ -9,8 +9,10 @@ from slidescore.assay.load import (
     list_assays,
     load_assay,
     parse_assay,
+    with_tumor_model,
 )
 from slidescore.assay.model import LEFT_OF_WALL, Assay, Compartment, Cutoff, Operator, Scale
+from slidescore.assay.tumor_model import TumorModel, load_tumor_model
 
 __all__ = [
     "DEFAULT_ASSAY",
@@ -21,10 +23,13 @@ __all__ = [
     "LoadedAssay",
     "Operator",
     "Scale",
+    "TumorModel",
     "assay_digest",
     "changed_left_keys",
     "left_digest",
     "list_assays",
     "load_assay",
+    "load_tumor_model",
     "parse_assay",
+    "with_tumor_model",
 ]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import orjson
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from slidescore.assay.inline_model import inline_model_file, model_text, set_tumor_values
 from slidescore.assay.model import LEFT_OF_WALL, Assay
+from slidescore.assay.strict import parse_strict
+from slidescore.assay.tumor_model import TumorModel
 from slidescore.errors import AssayError, UnknownNameError, nearest_names
 
 DEFAULT_ASSAY = "cxcr4"
@@ -29,7 +31,7 @@ class LoadedAssay:
     assay
         The checked values.
     text
-        The YAML as read; it is stored in run.json.
+        The YAML as read, with the tumor model's numbers where it names a file of them; it is stored in run.json.
     origin
         Shipped name or file name, without folders.
     """
@@ -37,21 +39,6 @@ class LoadedAssay:
     assay: Assay
     text: str
     origin: str
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, which YAML readers otherwise drop silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                raise AssayError("a key must be a word", where=f"line {key_node.start_mark.line + 1}")
-            if key in seen:
-                raise AssayError(f"key '{key}' stands twice", where=f"line {key_node.start_mark.line + 1}")
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
 
 
 def configs_dir() -> Path:
@@ -90,6 +77,7 @@ def load_assay(name_or_path: str | Path = DEFAULT_ASSAY) -> LoadedAssay:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise AssayError(f"cannot be read: {error}", where=str(name_or_path)) from error
+    text = inline_model_file(text, path.parent, where=path.name)
     return LoadedAssay(parse_assay(text, where=path.name), text, path.name)
 
 
@@ -101,54 +89,29 @@ def parse_assay(text: str, *, where: str) -> Assay:
     AssayError
         Naming the first offending key, what is wrong with it and, for an unknown key, the nearest known one.
     """
-    try:
-        raw = yaml.load(text, Loader=_UniqueKeyLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise AssayError(f"not valid YAML: {problem}", where=f"{where}{line}") from error
-    except AssayError as error:
-        raise AssayError(error.message, where=f"{where} {error.where}") from None
-    if not isinstance(raw, dict):
-        raise AssayError("an assay is a mapping of blocks", where=where, remedy="see 'slidescore assay show cxcr4'")
-    _refuse_unknown_keys(raw, Assay, where, "")
-    try:
-        # Through JSON, so that strict types still take a YAML list where the model has a tuple.
-        return Assay.model_validate_json(orjson.dumps(raw))
-    except ValidationError as error:
-        raise AssayError(_first_problem(error), where=where) from None
-    except (orjson.JSONEncodeError, TypeError) as error:
-        raise AssayError(f"holds a value that is no text, number or list: {error}", where=where) from None
+    assay = parse_strict(
+        text, Assay, AssayError, where=where, noun="an assay", remedy="see 'slidescore assay show cxcr4'"
+    )
+    if assay.tumor.model is not None and assay.tumor.model.left_digest != left_digest(assay):
+        raise AssayError(
+            f"key 'tumor.model': was trained on cells measured as {assay.tumor.model.left_digest}, and this assay "
+            f"measures {left_digest(assay)}",
+            where=where,
+            remedy="score the labelled slides with this assay and train again",
+        )
+    return assay
 
 
-def _refuse_unknown_keys(raw: Mapping[Any, Any], model: type[BaseModel], where: str, prefix: str) -> None:
-    known = model.model_fields
-    for key, value in raw.items():
-        if key not in known:
-            raise AssayError(f"unknown key '{prefix}{key}'", where=where, remedy=nearest_names(str(key), known))
-        for inner in _models_in(known[key].annotation):
-            if isinstance(value, dict):
-                _refuse_unknown_keys(value, inner, where, f"{prefix}{key}.")
-            for number, each in enumerate(value if isinstance(value, list) else []):
-                if isinstance(each, dict):
-                    _refuse_unknown_keys(each, inner, where, f"{prefix}{key}.{number}.")
+def with_tumor_model(loaded: LoadedAssay, model: TumorModel) -> LoadedAssay:
+    """Return an assay whose tumor rule looks at a model's probability, and else is the same.
 
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "missing":
-        return f"missing key '{key}'"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"key '{key}': {message}" if key else message
+    Raises
+    ------
+    AssayError
+        If the model was trained on cells that were measured otherwise.
+    """
+    text = set_tumor_values(loaded.text, {"model": model_text(model), "rule": "probability"})
+    return LoadedAssay(parse_assay(text, where=loaded.origin), text, loaded.origin)
 
 
 def assay_digest(assay: Assay) -> str:

@@ -12,6 +12,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from slidescore.assay.tumor_model import TumorModel
+
 Compartment = Literal["nucleus", "cytoplasm", "membrane", "cell"]
 Scale = Literal["h_score", "percent_positive"]
 Operator = Literal[">=", ">"]
@@ -156,10 +158,17 @@ class Classical(Block):
     max_area_um2: Positive
 
 
+class Network(Block):
+    """The trained network: the name of a shipped model, or a folder that holds weights.safetensors and card.yaml."""
+
+    model: Text
+
+
 class Cells(Block):
     """How cells are found and cut into compartments."""
 
-    segmenter: Literal["classical"]
+    segmenter: Literal["network", "classical"]
+    network: Network
     classical: Classical
     expansion_um: Positive
     guard_um: NonNegative
@@ -171,10 +180,29 @@ class Cells(Block):
 
 
 class Tumor(Block):
-    """Which cells are tumor cells."""
+    """Which cells are tumor cells; `strict_probability` gives the second opinion h_strict, whatever the rule.
+
+    `model` holds the numbers of a study's tumor model, which then gives the probability instead of the network.
+    """
 
     rule: Literal["all", "probability"]
     min_probability: Fraction
+    strict_probability: Fraction
+    model: TumorModel | None
+
+    @model_validator(mode="after")
+    def _model_is_asked(self) -> Self:
+        if self.model is not None and self.rule != "probability":
+            raise ValueError(f"model gives a probability, but rule is '{self.rule}'; take rule probability")
+        return self
+
+    @model_validator(mode="after")
+    def _strict_is_stricter(self) -> Self:
+        if self.strict_probability < self.min_probability:
+            raise ValueError(
+                f"strict_probability {self.strict_probability:g} is below min_probability {self.min_probability:g}"
+            )
+        return self
 
 
 class Thresholds(Block):
@@ -275,6 +303,15 @@ class Assay(Block):
     score: Score
     call: CallBlock
     qc: Qc
+
+    @model_validator(mode="after")
+    def _rule_has_probabilities(self) -> Self:
+        if self.tumor.rule == "probability" and self.cells.segmenter == "classical" and self.tumor.model is None:
+            raise ValueError(
+                "tumor.rule is 'probability' but cells.segmenter is 'classical', which tells no types apart;"
+                " take segmenter network, a tumor.model, or rule all"
+            )
+        return self
 
     @model_validator(mode="after")
     def _cutoff_fits_score(self) -> Self:

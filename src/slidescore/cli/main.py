@@ -21,6 +21,7 @@ VERBS = {
     "score": "Score slides and directories of slides into a run folder.",
     "info": "Show what a slide file is and how it would be read.",
     "rescore": "Apply another assay to a run's measurements, without reading pixels.",
+    "train": "Train models from labels, such as a study's tumor model.",
     "export": "Write the cells of a run as CSV or QuPath GeoJSON.",
     "assay": "List, show and check assays.",
     "doctor": "Check that this installation can score.",

@@ -13,20 +13,31 @@ from slidescore.cli.main import EXIT_SOME_FAILED
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The new run folder.")
-@click.option("--assay", required=True, help="Name of a shipped assay, or an assay file.")
+@click.option("--assay", help="Name of a shipped assay, or an assay file.  [default: the run's own]")
+@click.option("--tumor-model", type=click.Path(path_type=Path), help="Model of 'slidescore train tumor'.")
 @click.option("--overwrite", is_flag=True, help="Write over another assay's results.")
-def rescore(run: Path, out: Path, assay: str, overwrite: bool) -> int:
-    """Score the measurements of RUN under another assay, without reading pixels.
+def rescore(run: Path, out: Path, assay: str | None, tumor_model: Path | None, overwrite: bool) -> int:
+    """Score the measurements of RUN under another assay or with a tumor model, without reading pixels.
 
     Thresholds, cut-offs, the score and the tumor rule may differ. What changes a measurement needs 'slidescore score'.
     """
+    if assay is None and tumor_model is None:
+        raise click.UsageError("nothing to change: give --assay, --tumor-model, or both")
     from slidescore.cli.tables import print_failures, print_scores
     from slidescore.pipeline.rescore import rescore as rescore_run
 
     def say(number: int, total: int, file: str) -> None:
         click.echo(f"[{number + 1}/{total}] {file}", err=True)
 
-    summary = rescore_run(run, out, assay, overwrite=overwrite, command=("slidescore", *sys.argv[1:]), on_slide=say)
+    summary = rescore_run(
+        run,
+        out,
+        assay,
+        tumor_model=tumor_model,
+        overwrite=overwrite,
+        command=("slidescore", *sys.argv[1:]),
+        on_slide=say,
+    )
     print_scores(summary)
     if summary.failed:
         print_failures(summary)

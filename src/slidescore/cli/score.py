@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -24,8 +25,8 @@ def _overlay_mpp(context: click.Context, parameter: click.Parameter, value: str)
 
 
 def _device(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    if value not in ("auto", "cpu"):
-        raise click.BadParameter("the classical segmenter runs on the CPU; use auto or cpu")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise click.BadParameter("use auto, cpu, cuda or cuda:N")
     return value
 
 
@@ -33,7 +34,7 @@ def _device(context: click.Context, parameter: click.Parameter, value: str) -> s
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder; made, or taken up again.")
 @click.option("--assay", default=DEFAULT_ASSAY, show_default=True, help="Name of a shipped assay, or an assay file.")
-@click.option("--device", default="auto", show_default=True, callback=_device, help="auto or cpu.")
+@click.option("--device", default="auto", show_default=True, callback=_device, help="auto, cpu, cuda or cuda:N.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Slides scored at once.  [default: one a core]")
 @click.option("--mpp", type=click.FloatRange(0.05, 2.0), help="um per pixel of all these slides, whatever they state.")
 @click.option("--roi", type=click.Path(path_type=Path), help="Folder of QuPath annotations: <file>.geojson.")
@@ -60,7 +61,7 @@ def score(
     from slidescore.cli.tables import print_failures, print_scores
     from slidescore.pipeline.cohort import RunOptions, score_directory
 
-    options = RunOptions(workers, mpp, roi, overlay_mpp, overwrite, ("slidescore", *sys.argv[1:]))
+    options = RunOptions(workers, mpp, roi, overlay_mpp, overwrite, ("slidescore", *sys.argv[1:]), device)
     with show_progress() as listener:
         summary = score_directory(inputs, out, assay, options=options, on_event=listener)
     for warning in summary.warnings:

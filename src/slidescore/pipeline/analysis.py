@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, paint_areas
 from slidescore.assay import Assay
-from slidescore.cells import ClassicalSegmenter, Segmenter, TileCells, join_tiles
+from slidescore.cells import TileCells, join_tiles
 from slidescore.errors import SlideOpenError
 from slidescore.pipeline.readers import ReaderPool
+from slidescore.pipeline.segmenters import build_segmenter, plan_segmenter, tile_threads
 from slidescore.pipeline.tile import NO_AREA, AreaSums, TileContext, TileResult, failed_tile, score_tile
 from slidescore.pipeline.tile_table import tile_table
 from slidescore.slide import (
@@ -63,16 +64,6 @@ class SlideAnalysis:
     region_areas: dict[str, AreaSums]
 
 
-def build_segmenter(assay: Assay) -> Segmenter:
-    """Build the segmenter that the assay names."""
-    return ClassicalSegmenter(assay.cells.classical)
-
-
-def numeric_profile(assay: Assay) -> str:
-    """Name the numeric profile: device class, precision, segmenter and decoding."""
-    return f"cpu-float32-{assay.cells.segmenter}-{assay.reading.decode}"
-
-
 def analyze_slide(
     open_reader: Callable[[], SlideReader],
     assay: Assay,
@@ -80,6 +71,8 @@ def analyze_slide(
     mpp: float | None = None,
     annotations: AnnotationSet = NO_ANNOTATIONS,
     threads: int = 1,
+    device: str = "auto",
+    float32: bool = False,
     on_progress: Progress | None = None,
     origin_px: tuple[int, int] = (0, 0),
 ) -> SlideAnalysis:
@@ -97,6 +90,10 @@ def analyze_slide(
         Areas drawn on the slide.
     threads
         Tiles worked on at once; changes nothing but the time.
+    device
+        Where a network runs: auto, cpu, cuda or cuda:N.
+    float32
+        Whether a network computes in single precision everywhere, to compare with.
     on_progress
         Told after every tile.
     origin_px
@@ -106,8 +103,12 @@ def analyze_slide(
     ------
     SlideOpenError, MissingResolutionError
         If the slide cannot be opened or states no usable resolution.
+    InputError, UnknownNameError, ModelError, DeviceError
+        If the segmenter cannot run on the device, or its model cannot be used.
     """
-    with ReaderPool(open_reader) as readers:
+    planned = plan_segmenter(assay, device, float32=float32)
+    segmenter = build_segmenter(assay, planned.device, float32=float32)
+    with ReaderPool(open_reader) as readers, tile_threads(assay):
         reader = readers.get()
         reading = assay.reading
         resolution = decide_resolution(
@@ -122,7 +123,7 @@ def analyze_slide(
         within = _within(annotations, tissue)
         plan = plan_tiles(grid, within, core_px=assay.tiles.core_px, halo_um=assay.tiles.halo_um, origin_px=origin_px)
         context = TileContext(
-            grid, plan, tissue, annotations, white.rgb, vectors, build_segmenter(assay), assay.cells, assay.stains,
+            grid, plan, tissue, annotations, white.rgb, vectors, segmenter, assay.cells, assay.stains,
             assay.tiles,
         )  # fmt: skip
         results = list(_score_tiles(readers, context, threads, on_progress))
@@ -140,8 +141,8 @@ def analyze_slide(
             },
             "stains": _stain_facts(white, vectors, estimate),
             "degradations": _degradations(results),
-            "profile": numeric_profile(assay),
-            "model": {"name": context.segmenter.name, "digest": context.segmenter.digest},
+            "profile": planned.profile,
+            "model": {"name": segmenter.name, "digest": segmenter.digest},
         }
         return SlideAnalysis(
             joined.cells, tile_table(results, joined.cells, grid.px_to_l0), facts, _sum_regions(results, annotations)

@@ -13,20 +13,23 @@ from typing import Any
 from slidescore.assay import DEFAULT_ASSAY, Assay, LoadedAssay, assay_digest, load_assay
 from slidescore.errors import InputError, SlidescoreError
 from slidescore.execute import available_cores, run_tasks
-from slidescore.pipeline.analysis import build_segmenter, numeric_profile
 from slidescore.pipeline.judge import SlideIdentity
 from slidescore.pipeline.publish import write_cohort_page
+from slidescore.pipeline.segmenters import SegmenterPlan, plan_segmenter
 from slidescore.pipeline.slide import SlideJob, SlideOutcome, score_job, slide_key
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS, TIMING_COLUMNS
 from slidescore.report.files import write_csv, write_json
 from slidescore.report.read_rows import read_rows
 from slidescore.report.run_folder import RUN_SCHEMA, RunFolder, held, open_run_folder
+from slidescore.scoring.tumor_model import refuse_other_cells
 from slidescore.slide import SlideInput, file_sha256, find_slides, fingerprint, slide_ids
 from slidescore.slide.fingerprint import safe_stem
 from slidescore.version import library_versions, slidescore_version
 
 NO_FILE = "no file"
 """Stands for the digest of annotations where a slide has none although a folder of them was given."""
+MAX_WORKERS_A_GPU = 4
+"""Each process keeps some hundred MB of GPU memory for itself; a few keep a GPU busy."""
 SECONDS_BETWEEN_TABLES = 5.0
 """Tables are rewritten at most this often while slides come in, and once at the end."""
 
@@ -49,6 +52,10 @@ class RunOptions:
         Take up a folder that holds results of another assay and score everything anew.
     command
         The command line, for run.json.
+    device
+        Where a network runs: auto, cpu, cuda or cuda:N.
+    float32
+        Whether a network computes in single precision everywhere, to compare with.
     """
 
     workers: int | None = None
@@ -57,6 +64,8 @@ class RunOptions:
     overlay_mpp: float | None = 1.0
     overwrite: bool = False
     command: tuple[str, ...] = ()
+    device: str = "auto"
+    float32: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +139,7 @@ def score_directory(
 
     Raises
     ------
-    InputError, AssayError, RunFolderError
+    InputError, AssayError, UnknownNameError, ModelError, RunFolderError
         If the run cannot start. A slide that fails raises nothing: it gets its row.
     """
     options = options or RunOptions()
@@ -138,14 +147,16 @@ def score_directory(
     given = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(each) for each in inputs]
     if options.roi is not None and not options.roi.is_dir():
         raise InputError("is no directory", where=f"--roi {options.roi}")
+    segmenter = plan_segmenter(loaded.assay, options.device, float32=options.float32)
+    refuse_other_cells(loaded.assay, segmenter.digest)
     found = find_slides(given)
     folder = open_run_folder(Path(out), loaded, overwrite=options.overwrite)
     with held(folder):
         slides = list(_look_at(found))
-        cohort = _Cohort(folder, slides, loaded.assay, options, on_event or (lambda event: None))
+        cohort = _Cohort(folder, slides, loaded.assay, segmenter, options, on_event or (lambda event: None))
         # From the moment the folder says that it is a run, a stop leaves a row for every slide.
         try:
-            _write_run_json(folder, loaded, options, given, slides)
+            _write_run_json(folder, loaded, segmenter, options, given, slides)
             cohort.run()
         finally:
             if folder.run_json.exists():
@@ -157,9 +168,16 @@ class _Cohort:
     """The state of a running cohort: which slides have which rows."""
 
     def __init__(
-        self, folder: RunFolder, slides: list[_Slide], assay: Assay, options: RunOptions, listener: Listener
+        self,
+        folder: RunFolder,
+        slides: list[_Slide],
+        assay: Assay,
+        segmenter: SegmenterPlan,
+        options: RunOptions,
+        listener: Listener,
     ) -> None:
         self.folder, self.slides, self.assay, self.options, self.listener = folder, slides, assay, options, listener
+        self.segmenter = segmenter
         self.records: dict[int, dict[str, Any]] = {}
         self.failures: dict[int, SlidescoreError] = {}
         self.timings: dict[int, dict[str, Any]] = {}
@@ -188,7 +206,8 @@ class _Cohort:
                 self.n_skipped += 1
                 self._tell("skipped", number, row=record["scores"])
         if jobs:
-            n_workers = min(self.options.workers or available_cores(), len(jobs))
+            most = MAX_WORKERS_A_GPU if self.segmenter.device != "cpu" else available_cores()
+            n_workers = min(self.options.workers or min(most, available_cores()), len(jobs))
             threads = max(1, available_cores() // n_workers)
             run_tasks(
                 score_job,
@@ -211,7 +230,7 @@ class _Cohort:
                 yield self.records[number]["scores"]
             else:
                 error = self.failures.get(number)
-                yield _failed_row(slide, error.reason if error else "not reached", self.assay)
+                yield _failed_row(slide, error.reason if error else "not reached", self.assay, self.segmenter)
 
     def _timing_rows(self) -> list[dict[str, Any]]:
         """List the timings of this run, and for skipped slides those of the run that scored them."""
@@ -238,10 +257,13 @@ class _Cohort:
                 digest = NO_FILE
                 notes = (*notes, {"name": "no_roi", "level": "warn", "text": text})
         options = self.options
-        key = slide_key(self.assay, slide.fingerprint, mpp=options.mpp, roi_digest=digest, identity=slide.identity)
+        key = slide_key(
+            self.assay, slide.fingerprint, segmenter=self.segmenter, mpp=options.mpp, roi_digest=digest,
+            identity=slide.identity,
+        )  # fmt: skip
         return SlideJob(
             slide.source.path, slide.identity, self.assay, self.folder.slide(slide.identity.slide_id).path, key,
-            options.mpp, roi, 1, options.overlay_mpp, notes,
+            options.mpp, roi, 1, options.overlay_mpp, self.segmenter.device, self.segmenter.float32, notes,
         )  # fmt: skip
 
     def _end(self, number: int, outcome: SlideOutcome | SlidescoreError) -> None:
@@ -256,7 +278,7 @@ class _Cohort:
 
     def _fail(self, number: int, error: SlidescoreError) -> None:
         self.failures[number] = error
-        row = _failed_row(self.slides[number], error.reason, self.assay)
+        row = _failed_row(self.slides[number], error.reason, self.assay, self.segmenter)
         self._tell("failed", number, row=row, error=error)
 
     def _tell(self, kind: str, number: int, **content: Any) -> None:
@@ -295,7 +317,7 @@ def _look_at(found: Sequence[SlideInput]) -> Iterator[_Slide]:
         yield _Slide(source, SlideIdentity(slide_id, source.file), prints[number], notes)
 
 
-def _failed_row(slide: _Slide, reason: str, assay: Assay) -> dict[str, Any]:
+def _failed_row(slide: _Slide, reason: str, assay: Assay, segmenter: SegmenterPlan) -> dict[str, Any]:
     return dict.fromkeys(SCORE_COLUMNS) | {
         "slide_id": slide.identity.slide_id,
         "file": slide.identity.file,
@@ -303,17 +325,21 @@ def _failed_row(slide: _Slide, reason: str, assay: Assay) -> dict[str, Any]:
         "reason": reason,
         "compartment": assay.score.compartment,
         "cutoff": assay.call.cutoff.text,
-        "profile": numeric_profile(assay),
+        "profile": segmenter.profile,
         "assay_digest": assay_digest(assay),
-        "model_digest": build_segmenter(assay).digest,
+        "model_digest": segmenter.digest,
         "slidescore_version": slidescore_version(),
     }
 
 
 def _write_run_json(
-    folder: RunFolder, loaded: LoadedAssay, options: RunOptions, given: Sequence[Path], slides: Sequence[_Slide]
+    folder: RunFolder,
+    loaded: LoadedAssay,
+    segmenter: SegmenterPlan,
+    options: RunOptions,
+    given: Sequence[Path],
+    slides: Sequence[_Slide],
 ) -> None:
-    segmenter = build_segmenter(loaded.assay)
     content = {
         "schema": RUN_SCHEMA,
         "tool": "slidescore",
@@ -322,13 +348,17 @@ def _write_run_json(
         "versions": library_versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": list(options.command),
-        "devices": ["cpu"],
+        "devices": [_device_text(segmenter)],
         "inputs": [str(path) for path in given],
         "roi": str(options.roi) if options.roi else None,
         "overlay_mpp": options.overlay_mpp,
         "slides": {slide.identity.slide_id: str(slide.source.path.resolve()) for slide in slides},
     }
     write_json(folder.run_json, content)
+
+
+def _device_text(segmenter: SegmenterPlan) -> str:
+    return segmenter.device if segmenter.device == "cpu" else f"{segmenter.device} ({segmenter.hardware})"
 
 
 def _stray_annotations(options: RunOptions, found: Sequence[SlideInput]) -> tuple[str, ...]:

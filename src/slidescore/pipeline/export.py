@@ -15,6 +15,7 @@ from slidescore.report.export_csv import export_csv
 from slidescore.report.export_geojson import export_geojson
 from slidescore.report.files import read_parquet, written_whole
 from slidescore.report.run_folder import RunFolder, list_results
+from slidescore.scoring.tumor_model import judged_cells
 
 Writer = Callable[[pa.Table, Assay, Path, str, bool], None]
 
@@ -61,7 +62,8 @@ def export_run(run: Path, kind: str, out: Path, *, only: Sequence[str] = (), com
     suffix, write = WRITERS[kind]
     for record in results:
         slide_id = record["slide_id"]
-        cells = read_parquet(folder.slide(slide_id).path / "cells.parquet", CELL_SCHEMA)
+        measured = read_parquet(folder.slide(slide_id).path / "cells.parquet", CELL_SCHEMA)
+        cells = judged_cells(measured, assay, record["slide"]["mpp"])
         path = out / f"{slide_id}.{suffix}{'.gz' if compress else ''}"
         with written_whole(path) as temporary:
             write(cells, assay, temporary, slide_id, compress)

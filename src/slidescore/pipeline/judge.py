@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from slidescore.pipeline.tile import AreaSums
 from slidescore.qc.checks import Flag, check_slide, measure_slide, worst_level
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
 from slidescore.scoring import Call, CallLabel, Coverage, Scores, make_call, score_cells
+from slidescore.scoring.tumor_model import judged_cells, refuse_other_cells
 from slidescore.version import library_versions, slidescore_version
 
 RESULT_SCHEMA = 1
@@ -43,12 +44,15 @@ class SlideResult:
         The content of result.json, without the digests of the other files.
     cells, tiles
         The tables beside it.
+    judged
+        The cells with the tumor_probability that the rule looked at: another one than measured under a tumor model.
     assay
         What it was scored under.
     """
 
     record: dict[str, Any]
     cells: pa.Table
+    judged: pa.Table
     tiles: pa.Table
     assay: Assay
 
@@ -87,10 +91,17 @@ def judge_slide(analysis: SlideAnalysis, assay: Assay, identity: SlideIdentity) 
         Thresholds, tumor rule, cut-off and limits.
     identity
         Name of the slide.
+
+    Raises
+    ------
+    AssayError
+        If the assay's tumor model was trained on the cells of another segmenter.
     """
     facts, cells, tiles = analysis.facts, analysis.cells, analysis.tiles
+    refuse_other_cells(assay, facts["model"]["digest"])
+    judged = judged_cells(cells, assay, facts["slide"]["mpp"])
     coverage = slide_coverage(tiles)
-    scores = score_cells(cells, assay)
+    scores = score_cells(judged, assay)
     call = make_call(scores, coverage, assay)
     measures = measure_slide(cells, tiles)
     flags = check_slide(facts, measures, coverage, call, assay)
@@ -102,7 +113,7 @@ def judge_slide(analysis: SlideAnalysis, assay: Assay, identity: SlideIdentity) 
         "status": row["status"],
         "reason": row["reason"],
         "scores": row,
-        "regions": _region_rows(analysis, measures, assay, identity),
+        "regions": _region_rows(analysis, judged, measures, assay, identity),
         **facts,
         "region_areas": {name: _area_values(areas) for name, areas in analysis.region_areas.items()},
         "ledger": _ledger(tiles),
@@ -110,10 +121,15 @@ def judge_slide(analysis: SlideAnalysis, assay: Assay, identity: SlideIdentity) 
             "flags": [{"name": flag.name, "level": flag.level, "text": flag.text} for flag in flags],
             "measures": measures,
         },
-        "assay": {"name": assay.name, "digest": assay_digest(assay), "left_digest": left_digest(assay)},
+        "assay": {
+            "name": assay.name,
+            "digest": assay_digest(assay),
+            "left_digest": left_digest(assay),
+            "tumor_model": _model_facts(assay),
+        },
         "versions": library_versions(),
     }
-    return SlideResult(record, cells, tiles, assay)
+    return SlideResult(record, cells, judged, tiles, assay)
 
 
 def slide_coverage(tiles: pa.Table) -> Coverage:
@@ -136,15 +152,19 @@ def _coverage(areas: AreaSums, *, failed_um2: float) -> Coverage:
 
 
 def _region_rows(
-    analysis: SlideAnalysis, measures: Mapping[str, float | None], assay: Assay, identity: SlideIdentity
+    analysis: SlideAnalysis,
+    judged: pa.Table,
+    measures: Mapping[str, float | None],
+    assay: Assay,
+    identity: SlideIdentity,
 ) -> list[Row]:
-    region = analysis.cells.column("region")
+    region = judged.column("region")
     rows = []
     for name, areas in analysis.region_areas.items():
         # A region's failed share is what is neither scored, nor excluded, nor without pixels.
         failed = areas.tissue_um2 - areas.scored_um2 - areas.excluded_um2 - areas.missing_um2
         coverage = _coverage(areas, failed_um2=max(0.0, failed))
-        scores = score_cells(analysis.cells, assay, only=pc.fill_null(pc.equal(region, name), False).to_numpy())
+        scores = score_cells(judged, assay, only=pc.fill_null(pc.equal(region, name), False).to_numpy())
         call = make_call(scores, coverage, assay)
         flags = check_slide(analysis.facts, measures, coverage, call, assay)
         row = _row(identity, analysis.facts, scores, coverage, call, flags, assay)
@@ -205,9 +225,16 @@ def _row(
             "h_membrane": h["membrane"],
             "h_cell": h["cell"],
             "h_all_cells": scores.h_all_cells,
+            "h_strict": scores.h_strict,
             "h_without_exclusions": scores.h_without_exclusions,
         }
     return values
+
+
+def _model_facts(assay: Assay) -> dict[str, Any] | None:
+    """Say which tumor model decided and how well it is known to do."""
+    model = assay.tumor.model
+    return None if model is None else {"digest": model.digest, "cross_validation": asdict(model.cross_validation)}
 
 
 def _area_values(areas: AreaSums) -> list[float]:

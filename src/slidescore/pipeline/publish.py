@@ -56,8 +56,8 @@ def write_slide_pictures(
         mpp = result.record["slide"]["mpp"]
         _draw(folder, result, reader, annotations, overlay_mpp, threads)
         thumbnail = (folder / "thumbnail.png").read_bytes()
-        gallery = read_gallery(reader, mpp, result.cells, result.assay)
-    page = render_slide_page(result.record, result.cells, result.tiles, result.assay, thumbnail, gallery)
+        gallery = read_gallery(reader, mpp, result.judged, result.assay)
+    page = render_slide_page(result.record, result.judged, result.tiles, result.assay, thumbnail, gallery)
     write_bytes(folder / "report.html", page.encode("utf-8"))
 
 
@@ -69,7 +69,7 @@ def _draw(
     overlay_mpp: float | None,
     threads: int,
 ) -> None:
-    drawing, mpp = prepare_cells(result.cells, result.assay), result.record["slide"]["mpp"]
+    drawing, mpp = prepare_cells(result.judged, result.assay), result.record["slide"]["mpp"]
     hatched = [area.geometry for area in annotations.of("exclude", "control")]
     outlined = [area.geometry for area in annotations.limits]
     if overlay_mpp is not None:

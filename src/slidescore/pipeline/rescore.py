@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, load_annotations
-from slidescore.assay import Assay, LoadedAssay, assay_digest, changed_left_keys, load_assay
+from slidescore.assay import (
+    Assay,
+    LoadedAssay,
+    assay_digest,
+    changed_left_keys,
+    load_assay,
+    load_tumor_model,
+    with_tumor_model,
+)
 from slidescore.cells import CELL_SCHEMA
 from slidescore.errors import AssayError, RunFolderError, SlidescoreError
 from slidescore.pipeline.analysis import SlideAnalysis
@@ -30,8 +38,9 @@ from slidescore.version import library_versions, slidescore_version
 def rescore(
     run: str | Path,
     out: str | Path,
-    assay: str | Path | LoadedAssay,
+    assay: str | Path | LoadedAssay | None = None,
     *,
+    tumor_model: str | Path | None = None,
     overwrite: bool = False,
     command: tuple[str, ...] = (),
     on_slide: Callable[[int, int, str], None] | None = None,
@@ -48,7 +57,9 @@ def rescore(
     out
         The new run folder.
     assay
-        An assay that measures what the run's assay measured.
+        An assay that measures what the run's assay measured; None for the run's own.
+    tumor_model
+        File of a tumor model, which then decides which cells are tumor cells.
     overwrite
         Take up a folder that holds results of another assay.
     command
@@ -59,12 +70,13 @@ def rescore(
     Raises
     ------
     AssayError
-        If the new assay differs left of the wall: that needs a new score.
+        If the new assay differs left of the wall: that needs a new score. If the tumor model is none, or was trained on
+        cells measured otherwise.
     RunFolderError
         If `run` is no run folder or `out` cannot be written.
     """
     source = RunFolder(Path(run))
-    loaded = assay if isinstance(assay, LoadedAssay) else load_assay(assay)
+    loaded = _new_assay(source, assay, tumor_model)
     refuse_new_measurements(source.read_assay(), loaded)
     if Path(out).resolve() == source.path.resolve():
         raise RunFolderError("is the run itself", where=str(out), remedy="give another --out")
@@ -84,6 +96,17 @@ def rescore(
         write_csv(target.path / "regions.csv", REGION_COLUMNS, regions)
         write_cohort_page(target, rows)
     return RunSummary(target.path, tuple(rows), 0)
+
+
+def _new_assay(
+    source: RunFolder, assay: str | Path | LoadedAssay | None, tumor_model: str | Path | None
+) -> LoadedAssay:
+    if assay is None:
+        old, content = source.read_assay(), read_json(source.run_json)
+        loaded = LoadedAssay(old, content["assay"]["text"], "run.json")
+    else:
+        loaded = assay if isinstance(assay, LoadedAssay) else load_assay(assay)
+    return loaded if tumor_model is None else with_tumor_model(loaded, load_tumor_model(Path(tumor_model)))
 
 
 def refuse_new_measurements(old: Assay, new: LoadedAssay) -> None:

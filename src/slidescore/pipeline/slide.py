@@ -12,10 +12,11 @@ from typing import Any
 
 from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, load_annotations
 from slidescore.assay import DEFAULT_ASSAY, Assay, assay_digest, left_digest, load_assay
-from slidescore.pipeline.analysis import Progress, analyze_slide, build_segmenter, numeric_profile
+from slidescore.pipeline.analysis import Progress, analyze_slide
 from slidescore.pipeline.judge import SlideIdentity, SlideResult, judge_slide
 from slidescore.pipeline.publish import write_slide_pictures, write_slide_tables
 from slidescore.pipeline.readers import PictureReader
+from slidescore.pipeline.segmenters import SegmenterPlan
 from slidescore.report.run_folder import SlideFolder
 from slidescore.slide import SlideReader, fingerprint, open_slide, slide_ids
 from slidescore.slide.discover import SlideInput
@@ -30,6 +31,8 @@ class SlideJob:
 
     Attributes
     ----------
+    device, float32
+        Where a network runs, and whether in single precision.
     notes
         Findings made before the slide was opened, as flags: name, level, text.
     key
@@ -45,6 +48,8 @@ class SlideJob:
     roi: Path | None
     threads: int
     overlay_mpp: float | None
+    device: str = "auto"
+    float32: bool = False
     notes: tuple[dict[str, str], ...] = ()
 
 
@@ -63,6 +68,8 @@ def score_slide(
     mpp: float | None = None,
     roi: str | Path | None = None,
     threads: int = 1,
+    device: str = "auto",
+    float32: bool = False,
     on_progress: Progress | None = None,
 ) -> SlideResult:
     """Score one slide in this process and write nothing.
@@ -79,6 +86,10 @@ def score_slide(
         QuPath GeoJSON with annotations.
     threads
         Tiles worked on at once.
+    device
+        Where a network runs: auto, cpu, cuda or cuda:N.
+    float32
+        Whether a network computes in single precision everywhere, to compare with.
     on_progress
         Told after every tile: tiles done, tiles in all, cells found.
 
@@ -86,6 +97,8 @@ def score_slide(
     ------
     SlideOpenError, MissingResolutionError, AssayError, AnnotationError
         If the slide, its resolution, the assay or the annotations cannot be used.
+    InputError, UnknownNameError, ModelError, DeviceError
+        If the segmenter cannot run on the device, or its model cannot be used.
     """
     path = Path(path)
     values = assay if isinstance(assay, Assay) else load_assay(assay).assay
@@ -93,7 +106,7 @@ def score_slide(
     [(slide_id, _)] = slide_ids([(SlideInput(path, path.name), fingerprint(path))])
     return _measure_and_judge(
         lambda: open_slide(path), values, SlideIdentity(slide_id, path.name), mpp, annotations, roi, threads,
-        on_progress, (),
+        device, float32, on_progress, (),
     )  # fmt: skip
 
 
@@ -111,7 +124,7 @@ def score_job(job: SlideJob, report: Callable[[tuple[int, int, int]], None]) -> 
     annotations = load_annotations(job.roi, job.assay.tissue.annotations) if job.roi is not None else NO_ANNOTATIONS
     result = _measure_and_judge(
         lambda: open_slide(job.path), job.assay, job.identity, job.mpp, annotations, job.roi, job.threads,
-        _throttled(report), job.notes,
+        job.device, job.float32, _throttled(report), job.notes,
     )  # fmt: skip
     write_slide_tables(folder.work, result)
     with PictureReader(lambda: open_slide(job.path)) as reader:
@@ -121,7 +134,13 @@ def score_job(job: SlideJob, report: Callable[[tuple[int, int, int]], None]) -> 
 
 
 def slide_key(
-    assay: Assay, slide_fingerprint: str, *, mpp: float | None, roi_digest: str, identity: SlideIdentity
+    assay: Assay,
+    slide_fingerprint: str,
+    *,
+    segmenter: SegmenterPlan,
+    mpp: float | None,
+    roi_digest: str,
+    identity: SlideIdentity,
 ) -> dict[str, Any]:
     """Say what a finished result depends on; while it is the same, the slide is not scored again."""
     return {
@@ -130,11 +149,11 @@ def slide_key(
         "fingerprint": slide_fingerprint,
         "left_digest": left_digest(assay),
         "assay_digest": assay_digest(assay),
-        "model_digest": build_segmenter(assay).digest,
+        "model_digest": segmenter.digest,
         "slidescore_version": slidescore_version(),
         "roi_digest": roi_digest,
         "mpp": mpp,
-        "profile": numeric_profile(assay),
+        "profile": segmenter.profile,
     }
 
 
@@ -146,12 +165,15 @@ def _measure_and_judge(
     annotations: AnnotationSet,
     roi: str | Path | None,
     threads: int,
+    device: str,
+    float32: bool,
     on_progress: Progress | None,
     notes: tuple[dict[str, str], ...],
 ) -> SlideResult:
     analysis = analyze_slide(
-        open_reader, assay, mpp=mpp, annotations=annotations, threads=threads, on_progress=on_progress
-    )
+        open_reader, assay, mpp=mpp, annotations=annotations, threads=threads, device=device, float32=float32,
+        on_progress=on_progress,
+    )  # fmt: skip
     analysis.facts["annotations"] = (
         {"file": Path(roi).name, "digest": annotations.digest, "counts": annotations.counts()} if roi else None
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from slidescore.assay.model import Cells, Stains, Tiles
 from slidescore.cells import (
     CellMeasurements,
     CompartmentSizes,
+    Segmentation,
     Segmenter,
     TileCells,
     build_cells,
@@ -21,6 +23,8 @@ from slidescore.cells import (
     trace_outlines,
 )
 from slidescore.cells.table import pack_outlines
+from slidescore.cells.types import LYMPHOCYTE, STROMAL, TUMOR
+from slidescore.scoring.cell_features import LEAST_PROBABILITY
 from slidescore.slide import AnalysisGrid, SlideReader, read_analysis
 from slidescore.stain import StainPlanes, StainVectors, separate
 from slidescore.tiles import TilePlan, TileSpec
@@ -95,15 +99,16 @@ def score_tile(reader: SlideReader, spec: TileSpec, context: TileContext) -> Til
     x_px, y_px = spec.x_px - halo, spec.y_px - halo
     rgb, valid = read_analysis(reader, grid, x_px, y_px, spec.width_px + 2 * halo, spec.height_px + 2 * halo)
     planes = separate(rgb, context.white, context.vectors)
-    nuclei = context.segmenter.segment(rgb, planes, valid, grid.analysis_mpp).nuclei
-    compartments = cut_compartments(nuclei, planes.dab_od, valid, compartment_sizes(context.cells, grid.analysis_mpp))
+    found = context.segmenter.segment(rgb, planes, valid, grid.analysis_mpp)
+    sizes = compartment_sizes(context.cells, grid.analysis_mpp)
+    compartments = cut_compartments(found.nuclei, planes.dab_od, valid, sizes)
     measured = measure_cells(
         compartments,
         planes,
         membrane_percentile=context.cells.membrane_percentile,
         min_pixels=context.cells.min_compartment_px,
     )
-    cells = _own_cells(measured, compartments.nuclei, compartments.cells, spec, context)
+    cells = _own_cells(measured, found, compartments.cells, spec, context)
     core = np.s_[halo : halo + spec.height_px, halo : halo + spec.width_px]
     core_planes = StainPlanes(planes.hematoxylin_od[core], planes.dab_od[core], planes.residual_od[core])
     return _sum_up(spec, context, cells, core_planes, valid[core], compartments.cells[core] > 0)
@@ -142,7 +147,7 @@ def compartment_sizes(cells: Cells, mpp: float) -> CompartmentSizes:
 
 def _own_cells(
     measured: CellMeasurements,
-    nuclei: NDArray[np.int32],
+    found: Segmentation,
     cells: NDArray[np.int32],
     spec: TileSpec,
     context: TileContext,
@@ -185,10 +190,10 @@ def _own_cells(
             "dab_od_cytoplasm": measured.dab_od_cytoplasm[keep],
             "dab_od_membrane": measured.dab_od_membrane[keep],
             "dab_od_cell": measured.dab_od_cell[keep],
-            "tumor_probability": _annotated_probability(drawn, x, y),
+            **_probabilities(found, keep, drawn, x, y),
             "region": pa.array(name_regions(drawn.of("include", "tumor"), x, y), pa.string()),
             "excluded": pa.array(_exclusions(drawn, x, y), pa.string()),
-            "nucleus_outline": pack_outlines(trace_outlines(nuclei, keep, centers, scale)),
+            "nucleus_outline": pack_outlines(trace_outlines(found.nuclei, keep, centers, scale)),
             "cell_outline": pack_outlines(trace_outlines(cells, keep, centers, scale)),
         },
         n,
@@ -197,14 +202,28 @@ def _own_cells(
     return TileCells(table.filter(pa.array(mine)), (outside[keep] > -seam_px)[mine], table.filter(pa.array(~mine)))
 
 
-def _annotated_probability(
-    annotations: AnnotationSet, x: NDArray[np.float64], y: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Settle the type where an annotation is classed Tumor or Other; nothing else does here."""
-    probability = np.full(len(x), np.nan)
-    probability[inside(annotations.of("tumor"), x, y)] = 1.0
-    probability[inside(annotations.of("other"), x, y)] = 0.0
-    return probability
+def _probabilities(
+    found: Segmentation,
+    keep: NDArray[np.bool_],
+    annotations: AnnotationSet,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+) -> dict[str, NDArray[np.floating[Any]]]:
+    """Fill the columns of probabilities; NaN where nothing decides them.
+
+    An annotation classed Tumor or Other settles the type, whatever the segmenter says: only it gives exactly 1 or 0.
+    """
+    tumor = np.full(len(x), np.nan)
+    columns: dict[str, NDArray[np.floating[Any]]] = {}
+    if found.detection_probability is not None:
+        columns["detection_probability"] = found.detection_probability[keep]
+    if found.type_probability is not None:
+        types = found.type_probability[keep]
+        tumor = np.clip(types[:, TUMOR].astype(np.float64), LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)
+        columns |= {"lymphocyte_probability": types[:, LYMPHOCYTE], "stromal_probability": types[:, STROMAL]}
+    tumor[inside(annotations.of("tumor"), x, y)] = 1.0
+    tumor[inside(annotations.of("other"), x, y)] = 0.0
+    return {"tumor_probability": tumor, **columns}
 
 
 def _exclusions(annotations: AnnotationSet, x: NDArray[np.float64], y: NDArray[np.float64]) -> list[str | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -28,6 +29,10 @@ _INSIDE_LABEL_PX: Final = 26.0
 _LABEL_WIDTH_PX: Final = 62.0
 _TICK_STEPS: Final = (1, 2, 5)
 _MAX_TICKS: Final = 4
+_X_TICKS: Final = 10
+_LABEL_STEP_PX: Final = 15.0
+_SERIES_STYLES: Final = 4
+"""Line styles of page.css; the label at a line's end tells those apart that share one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,25 @@ class Tick:
     low: float | None
     high: float | None
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line of a chart: its name and its points in the order of x; points whose y is NaN are left out."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityPoint:
+    """Cells that were given about the same probability: its mean, the share that came true, and its interval."""
+
+    predicted: float
+    observed: float
+    low: float
+    high: float
+    n: int
 
 
 def draw_bin_bar(counts: Sequence[int]) -> Markup:
@@ -179,6 +203,83 @@ def draw_strip(ticks: Sequence[Tick], cutoff: float | None, cutoff_label: str, a
     return _svg(round(base + 42), title, parts, width=STRIP_WIDTH, style="chart strip")
 
 
+def draw_lines(series: Sequence[Series], *, x_axis: str, y_axis: str, end: float | None = None) -> Markup:
+    """Draw lines from 0 upwards, each labelled at its end with its name and last value.
+
+    Parameters
+    ----------
+    series
+        Values that are not negative; a series without a finite point is left out.
+    x_axis, y_axis
+        Titles of the axes, with units. x is whole numbers.
+    end
+        End of the y axis; by default a round number above all values.
+    """
+    drawn = [Series(each.name, [point for point in each.points if np.isfinite(point[1])]) for each in series]
+    drawn = [each for each in drawn if each.points]
+    left, top, width, height = 40.0, 24.0, WIDTH - 190.0, 210.0
+    xs = [x for each in drawn for x, _ in each.points] or [0.0]
+    first, last = min(xs), max(xs)
+    ticks = _value_ticks(max((y for each in drawn for _, y in each.points), default=0.0) if end is None else end)
+    x_scale, y_scale = width / max(last - first, 1.0), height / (end or ticks[-1])
+    bottom = top + height
+    parts = [_text(0, 12, y_axis, "quiet")]
+    for value in ticks:
+        y = bottom - value * y_scale
+        parts += [_line("grid", left, y, left + width, y), _text(left - 6, y + 4, f"{value:g}", "quiet", "end")]
+    step = max(1, -(-round(last - first) // _X_TICKS))
+    for value in range(round(first), round(last) + 1, step):
+        parts.append(_text(left + (value - first) * x_scale, bottom + 16, f"{value}", "quiet", "middle"))
+    parts.append(_text(left + width / 2, bottom + 36, x_axis, "", "middle"))
+    places_of = [
+        [(left + (x - first) * x_scale, bottom - min(y, end or y) * y_scale) for x, y in each.points] for each in drawn
+    ]
+    labels_y = _spread([places[-1][1] for places in places_of], bottom)
+    for number, (each, places, label_y) in enumerate(zip(drawn, places_of, labels_y, strict=True)):
+        style = f"line{number % _SERIES_STYLES}"
+        parts.append(_polyline(style, places))
+        if len(places) == 1:
+            parts.append(_line(style, places[0][0] - 4, places[0][1], places[0][0] + 4, places[0][1]))
+        parts.append(_line("grid", places[-1][0] + 2, places[-1][1], left + width + 12, label_y))
+        parts.append(_text(left + width + 15, label_y + 4, f"{each.name} {each.points[-1][1]:.2f}"))
+    words = ", ".join(f"{each.name} {each.points[-1][1]:.3g}" for each in drawn)
+    return _svg(round(bottom + 42), f"{y_axis} by {x_axis}; at the end {words or 'nothing'}", parts)
+
+
+def draw_reliability(points: Sequence[ReliabilityPoint], predicted: str, observed: str) -> Markup:
+    """Draw how often what was predicted came true; on the diagonal predictions are right.
+
+    Parameters
+    ----------
+    points
+        From the least to the most probable.
+    predicted, observed
+        Titles of the axes.
+    """
+    left, top, side = 48.0, 24.0, 300.0
+    bottom = top + side
+    parts = [_text(0, 12, observed, "quiet")]
+    for fifth in range(6):
+        at = side * fifth / 5
+        parts += [
+            _line("grid", left, bottom - at, left + side, bottom - at),
+            _text(left - 6, bottom - at + 4, f"{fifth / 5:g}", "quiet", "end"),
+            _text(left + at, bottom + 16, f"{fifth / 5:g}", "quiet", "middle"),
+        ]
+    parts += [
+        _line("threshold", left, bottom, left + side, top),
+        _text(left + side + 6, top + 4, "as predicted", "quiet"),
+        _text(left + side / 2, bottom + 36, predicted, "", "middle"),
+    ]
+    for each in points:
+        x, y = left + side * each.predicted, bottom - side * each.observed
+        title = f"predicted {each.predicted:.2f}, observed {each.observed:.2f}, n = {show_number(each.n)}"
+        parts.append(_line("tick", x, bottom - side * each.low, x, bottom - side * each.high, title))
+        parts.append(_rect("bar-scored", x - 3.5, y - 3.5, 7, 7))
+    n = show_number(sum(each.n for each in points))
+    return _svg(round(bottom + 42), f"{observed} by {predicted}, n = {n} cells", parts)
+
+
 def _stack(counts: Sequence[int], width: float, height: float) -> list[Markup]:
     total, x, parts = sum(counts), 0.0, []
     for number, count in enumerate(counts):
@@ -196,6 +297,35 @@ def _tick_step(peak: int) -> int:
             if peak <= _MAX_TICKS * power * factor:
                 return power * factor
         power *= 10
+
+
+def _value_ticks(peak: float) -> list[float]:
+    """Choose round values from 0 to at least `peak`, five at most."""
+    if peak <= 0:
+        return [0.0, 1.0]
+    # In thousandths of the next power of ten, so that whole steps serve.
+    unit = 10.0 ** (np.ceil(np.log10(peak)) - 3)
+    counted = int(np.ceil(peak / unit - 1e-9))
+    step = _tick_step(counted)
+    return [float(f"{n * unit:.12g}") for n in range(0, -(-counted // step) * step + 1, step)]
+
+
+def _spread(places_px: Sequence[float], bottom_px: float) -> list[float]:
+    """Move labels apart by as little as keeps each readable, and none below the axis."""
+    order = sorted(range(len(places_px)), key=places_px.__getitem__)
+    spread = list(places_px)
+    for above, below in pairwise(order):
+        spread[below] = max(spread[below], spread[above] + _LABEL_STEP_PX)
+    limit = bottom_px
+    for number in reversed(order):
+        spread[number] = min(spread[number], limit)
+        limit = spread[number] - _LABEL_STEP_PX
+    return spread
+
+
+def _polyline(style: str, places: Sequence[tuple[float, float]]) -> Markup:
+    points = " ".join(f"{x:.2f},{y:.2f}" for x, y in places)
+    return Markup('<polyline class="{}" points="{}"></polyline>').format(style, points)
 
 
 def _rect(style: str, x: float, y: float, width: float, height: float) -> Markup:

@@ -141,6 +141,8 @@ def _measurement_names(assay: Assay) -> dict[str, str]:
         "dab_od_cell": "Cell: DAB OD mean",
         "detection_probability": "Detection probability",
         "tumor_probability": "Tumor probability",
+        "lymphocyte_probability": "Lymphocyte probability",
+        "stromal_probability": "Stromal probability",
     }
 
 

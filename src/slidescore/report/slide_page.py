@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from slidescore.assay import Assay
 from slidescore.cells.table import floats
+from slidescore.cells.types import CELL_TYPES, TUMOR
 from slidescore.report.charts import draw_bin_bar, draw_compartments, draw_histogram, draw_small_bin_bar
 from slidescore.report.gallery import GALLERY_RULE, GalleryCell
 from slidescore.report.overlay_pyramid import small_jpeg
@@ -29,7 +30,14 @@ from slidescore.report.page import (
     show_percent,
     show_score,
 )
-from slidescore.scoring import BIN_NAMES, COMPARTMENTS, counted_cells, tumor_cells
+from slidescore.scoring import (
+    BIN_NAMES,
+    COMPARTMENTS,
+    cell_types,
+    counted_cells,
+    strict_tumor_cells,
+    tumor_cells,
+)
 
 Pairs = list[tuple[str, str]]
 Numbers = list[tuple[str, str, str]]
@@ -52,10 +60,13 @@ MEASURE_NAMES: Final[dict[str, str]] = {
     "background_dab_od": "DAB between cells, OD",
 }
 
+TYPE_NAMES: Final[tuple[str, ...]] = ("Tumor cells", "Lymphocytes", "Stromal cells", "Other cells")
+"""Names of `slidescore.cells.types.CELL_TYPES` for readers."""
+assert len(TYPE_NAMES) == len(CELL_TYPES)
+
 _THUMBNAIL_PX: Final = 1024
 _OTHER_SCORES: Final[tuple[tuple[str, str, str], ...]] = (
     ("h_all_cells", "H-score of all cells", "tumor or not"),
-    ("h_strict", "H-score, strict", ""),
     ("h_without_exclusions", "H-score with excluded cells", "as if nothing had been excluded but by annotation"),
     ("pixel_h_score", "Pixel H-score", "from tissue pixels instead of cells"),
     ("irs", "Immunoreactive score", "0 to 12"),
@@ -103,6 +114,7 @@ def render_slide_page(
     od = np.where(np.isnan(od), floats(cells, "dab_od_cell"), od)
     statistic = f"{assay.cells.membrane_percentile:g}. percentile" if compartment == "membrane" else "mean"
     on_h = cutoff.scale == "h_score"
+    rules = _rules(cells, scores, assay)
     return render_page(
         "slide.html",
         file=result["file"],
@@ -122,8 +134,9 @@ def render_slide_page(
             show_cutoff(f"cut-off {cutoff.operator} {cutoff.value:g} ({cutoff.status})"),
         ),
         histogram=draw_histogram(od[counted], assay.bins.of(compartment), compartment, statistic),
-        counts=_counts(result, int((~counted_cells(cells)).sum())),
-        other_scores=_other_scores(scores),
+        counts=_counts(result, _type_counts(cells, assay), int((~counted_cells(cells)).sum())),
+        rules=rules,
+        other_scores=_other_scores(scores, left_out={"h_all_cells"} if rules else set()),
         flags=[{**flag, "meaning": FLAG_MEANINGS.get(flag["name"], "")} for flag in result["qc"]["flags"]],
         measures=[
             (MEASURE_NAMES.get(name, name), show_number(value, 3), "")
@@ -149,14 +162,45 @@ def _headline(scores: Mapping[str, Any], *, on_percent: bool) -> dict[str, str]:
     return {"value": show_score(scores["h_score"], 1), "unit": "H-score", "interval": interval}
 
 
-def _counts(result: Mapping[str, Any], n_excluded: int) -> Numbers:
+def _rules(cells: pa.Table, scores: Mapping[str, Any], assay: Assay) -> list[dict[str, str]]:
+    """Put the H-scores under three tumor rules side by side; nothing where no cell has a tumor probability."""
+    counted = counted_cells(cells)
+    if np.isnan(floats(cells, "tumor_probability")[counted]).all():
+        return []
+    tumor = assay.tumor
+    rule = (
+        "all but cells in areas of class Other"
+        if tumor.rule == "all"
+        else f"tumor probability of at least {tumor.min_probability:g}"
+    )
+    n_strict = int((strict_tumor_cells(cells, assay) & counted).sum())
+    rows = (
+        ("This assay's rule", rule, scores["n_tumor_cells"], scores["h_score"]),
+        ("All cells", "tumor or not", scores["n_cells"], scores["h_all_cells"]),
+        ("Strict", f"tumor probability of at least {tumor.strict_probability:g}", n_strict, scores["h_strict"]),
+    )
+    return [
+        {"name": name, "meaning": meaning, "n": show_number(n), "h": show_score(h, 1)} for name, meaning, n, h in rows
+    ]
+
+
+def _type_counts(cells: pa.Table, assay: Assay) -> Numbers:
+    """Count the types of cells that are no tumor cells; nothing where no type was told."""
+    if np.isnan(floats(cells, "lymphocyte_probability")).all():
+        return []
+    n = np.bincount(cell_types(cells, assay)[counted_cells(cells)], minlength=len(CELL_TYPES))
+    return [(TYPE_NAMES[k], show_number(int(n[k])), "") for k in range(len(CELL_TYPES)) if k != TUMOR]
+
+
+def _counts(result: Mapping[str, Any], types: Numbers, n_excluded: int) -> Numbers:
     scores, ledger = result["scores"], result.get("ledger") or {}
     tiles = ", ".join(f"{show_number(n)} {status}" for status, n in ledger.items() if n) or NOTHING
     return [
         ("H-score", show_score(scores["h_score"], 1), "0 to 300"),
         ("Positive tumor cells", show_percent(scores["percent_positive"]), "1+ and above"),
         ("Cells", show_number(scores["n_cells"]), "not excluded"),
-        ("Tumor cells", show_number(scores["n_tumor_cells"]), ""),
+        (TYPE_NAMES[TUMOR], show_number(scores["n_tumor_cells"]), ""),
+        *types,
         ("Cells excluded", show_number(n_excluded), "measured, not counted"),
         ("Binned by the whole cell", show_number(scores["n_fallback"]), "their own compartment was too small"),
         ("Tissue, mm²", show_number(scores["tissue_mm2"], 3), "within the regions where there are any"),
@@ -167,11 +211,11 @@ def _counts(result: Mapping[str, Any], n_excluded: int) -> Numbers:
     ]
 
 
-def _other_scores(scores: Mapping[str, Any]) -> Numbers:
+def _other_scores(scores: Mapping[str, Any], left_out: set[str]) -> Numbers:
     return [
         (name, show_number(scores[key], 2 if key == "p_high" else 1), note)
         for key, name, note in _OTHER_SCORES
-        if as_number(scores.get(key)) is not None
+        if key not in left_out and as_number(scores.get(key)) is not None
     ]
 
 

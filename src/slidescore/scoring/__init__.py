@@ -3,7 +3,7 @@
 from slidescore.scoring.bins import BIN_NAMES, BinCounts, bin_values, cell_bins, count_bins
 from slidescore.scoring.calls import Call, CallLabel, Coverage, make_call, meets
 from slidescore.scoring.scores import COMPARTMENTS, Scores, score_cells
-from slidescore.scoring.selection import counted_cells, tumor_cells
+from slidescore.scoring.selection import cell_types, counted_cells, strict_tumor_cells, tumor_cells
 
 __all__ = [
     "BIN_NAMES",
@@ -15,10 +15,12 @@ __all__ = [
     "Scores",
     "bin_values",
     "cell_bins",
+    "cell_types",
     "count_bins",
     "counted_cells",
     "make_call",
     "meets",
     "score_cells",
+    "strict_tumor_cells",
     "tumor_cells",
 ]

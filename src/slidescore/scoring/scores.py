@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from slidescore.assay import Assay, Compartment
 from slidescore.scoring.bins import BinCounts, cell_bins, count_bins
-from slidescore.scoring.selection import counted_cells, tumor_cells
+from slidescore.scoring.selection import counted_cells, strict_tumor_cells, tumor_cells
 
 COMPARTMENTS: tuple[Compartment, ...] = ("nucleus", "cytoplasm", "membrane", "cell")
 
@@ -32,6 +32,9 @@ class Scores:
         H-score of the tumor cells in each compartment.
     h_all_cells
         H-score over all cells that are not excluded, tumor or not.
+    h_strict
+        H-score over the cells whose tumor_probability reaches tumor.strict_probability; None where no cell's does,
+        above all where nothing tells tumor cells from others.
     h_without_exclusions
         H-score of the tumor cells with the excluded ones counted in; cells that an annotation took out stay out.
     """
@@ -42,6 +45,7 @@ class Scores:
     n_fallback: int
     h_by_compartment: dict[Compartment, float | None]
     h_all_cells: float | None
+    h_strict: float | None
     h_without_exclusions: float | None
 
     def value(self, scale: str) -> float | None:
@@ -74,6 +78,7 @@ def score_cells(cells: pa.Table, assay: Assay, *, only: NDArray[np.bool_] | None
         n_fallback=int((fallback & scored).sum()),
         h_by_compartment={name: count_bins(each[scored]).h_score for name, (each, _) in bins.items()},
         h_all_cells=count_bins(own_bins[counted]).h_score,
+        h_strict=count_bins(own_bins[strict_tumor_cells(cells, assay) & counted]).h_score,
         h_without_exclusions=count_bins(own_bins[tumor & ~_annotated_out(cells)]).h_score,
     )
 

@@ -1,0 +1,116 @@
+"""Which segmenter an assay runs, and where. Torch is imported only for the network, and only here by name."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from slidescore.assay import Assay
+from slidescore.cells import ClassicalSegmenter, Segmenter
+from slidescore.errors import InputError, ModelError
+from slidescore.nn.card import MPP_TOLERANCE, Card, find_model, read_card, read_weights
+
+CPU_NAMES = ("auto", "cpu")
+"""What --device may be without a network."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmenterPlan:
+    """Which segmenter runs where: all that names a result, without anything loaded.
+
+    Attributes
+    ----------
+    name, digest
+        Identity of the segmenter.
+    profile
+        Numeric profile: device class, precision, segmenter and decoding of pixels.
+    device
+        As torch calls it, settled: `cpu` or `cuda:0`.
+    hardware
+        The device for people.
+    float32
+        Whether single precision was asked for.
+    """
+
+    name: str
+    digest: str
+    profile: str
+    device: str
+    hardware: str
+    float32: bool
+
+
+def plan_segmenter(assay: Assay, device: str = "auto", *, float32: bool = False) -> SegmenterPlan:
+    """Settle which segmenter runs where, and check that it can.
+
+    Parameters
+    ----------
+    assay
+        Names the segmenter.
+    device
+        `auto`, `cpu`, `cuda` or `cuda:N`.
+    float32
+        Whether a network computes in single precision everywhere, to compare with.
+
+    Raises
+    ------
+    InputError
+        If there is no such device, or the segmenter cannot run there.
+    UnknownNameError, ModelError
+        If the assay's model is unknown, damaged, or was trained at another resolution.
+    """
+    name, decode = assay.cells.segmenter, assay.reading.decode
+    if name == "classical":
+        if device not in CPU_NAMES:
+            raise InputError(
+                "the classical segmenter runs on the CPU only", where=f"--device {device}", remedy="use auto or cpu"
+            )
+        segmenter = ClassicalSegmenter(assay.cells.classical)
+        return SegmenterPlan(segmenter.name, segmenter.digest, f"cpu-float32-{name}-{decode}", "cpu", "CPU", float32)
+    from slidescore.nn.device import resolve_device
+
+    card = check_model(assay)
+    settled = resolve_device(device, float32=float32)
+    return SegmenterPlan(
+        name, card.digest, f"{settled.profile}-{name}-{decode}", settled.name, settled.hardware, float32
+    )
+
+
+def check_model(assay: Assay) -> Card:
+    """Read the card of the assay's model and check that its weights are whole and its resolution is the assay's.
+
+    Raises
+    ------
+    UnknownNameError, ModelError
+        If they are not.
+    """
+    folder = find_model(assay.cells.network.model)
+    card = read_card(folder)
+    read_weights(folder, card)
+    if abs(assay.reading.mpp / card.input.mpp - 1.0) > MPP_TOLERANCE:
+        raise ModelError(
+            f"was trained at {card.input.mpp:g} um/px, the assay reads {assay.reading.mpp:g}",
+            where=f"model '{card.name}'",
+            remedy=f"set reading.mpp to {card.input.mpp:g} or take another model",
+        )
+    return card
+
+
+def build_segmenter(assay: Assay, device: str = "auto", *, float32: bool = False) -> Segmenter:
+    """Build the segmenter that the assay names; parameters and errors as in `plan_segmenter`."""
+    plan_segmenter(assay, device, float32=float32)
+    if assay.cells.segmenter == "classical":
+        return ClassicalSegmenter(assay.cells.classical)
+    from slidescore.nn.device import resolve_device
+    from slidescore.nn.segmenter import load_segmenter
+
+    return load_segmenter(assay.cells.network.model, resolve_device(device, float32=float32))
+
+
+def tile_threads(assay: Assay) -> AbstractContextManager[None]:
+    """Return a context in which each tile's thread computes alone, so that threads do not crowd the cores."""
+    if assay.cells.segmenter == "classical":
+        return nullcontext()
+    from slidescore.nn.device import one_thread_each
+
+    return one_thread_each()

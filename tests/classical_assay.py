@@ -1,0 +1,24 @@
+"""A shipped assay with the classical segmenter and every cell counting, whatever the file's own choice is.
+
+Most tests are about drawn slides and made-up cells, on which the classical segmenter is right and nothing tells types.
+"""
+
+from __future__ import annotations
+
+import re
+
+from slidescore.assay import Assay, LoadedAssay, load_assay, parse_assay
+
+
+def classical_text(name: str = "cxcr4") -> str:
+    text = re.sub(r"(?m)^  segmenter: \w+", "  segmenter: classical", load_assay(name).text)
+    return re.sub(r"(?m)^  rule: \w+", "  rule: all", text)
+
+
+def classical_loaded(name: str = "cxcr4") -> LoadedAssay:
+    text = classical_text(name)
+    return LoadedAssay(parse_assay(text, where=f"{name}.yaml"), text, f"{name}.yaml")
+
+
+def classical_assay(name: str = "cxcr4") -> Assay:
+    return classical_loaded(name).assay

@@ -1,0 +1,118 @@
+"""Where a network runs is settled from what the machine has, and said in the profile."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from slidescore.errors import InputError
+from slidescore.nn import device as device_module
+from slidescore.nn.device import Device, cpu_gains_from_bf16, cpu_has_bf16, list_gpus, one_thread_each, resolve_device
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Pretend to be on a machine with so many GPUs and such a CPU."""
+
+    def pretend(*, gpus: int = 0, bf16: bool = True) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
+        monkeypatch.setattr(device_module, "cpu_gains_from_bf16", lambda: bf16)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("gpus", "bf16", "asked", "name", "profile"),
+    [
+        (0, True, "auto", "cpu", "cpu-bf16"),
+        (0, False, "auto", "cpu", "cpu-float32"),
+        (2, True, "auto", "cuda:0", "cuda-float16"),
+        (2, True, "cpu", "cpu", "cpu-bf16"),
+        (2, True, "cuda", "cuda:0", "cuda-float16"),
+        (2, True, "cuda:1", "cuda:1", "cuda-float16"),
+    ],
+)
+def test_a_device_and_its_precision(machine, gpus, bf16, asked, name, profile):
+    machine(gpus=gpus, bf16=bf16)
+    found = resolve_device(asked)
+    assert (found.name, found.profile) == (name, profile)
+    assert found.hardware == ("CPU" if name == "cpu" else f"GPU {name[-1]}")
+
+
+@pytest.mark.parametrize(("asked", "profile"), [("cpu", "cpu-float32"), ("cuda", "cuda-float32")])
+def test_single_precision_can_be_had_everywhere(machine, asked, profile):
+    machine(gpus=1)
+    found = resolve_device(asked, float32=True)
+    assert (found.profile, found.dtype) == (profile, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "asked", "said"),
+    [
+        (0, "cuda", "--device cuda: no GPU was found"),
+        (1, "cuda:1", "--device cuda:1: there is no such GPU: 1 found"),
+        (1, "gpu", "--device gpu: no such device"),
+        (1, "cuda:0,cuda:1", "no such device"),
+    ],
+)
+def test_a_device_that_is_not_there_is_one_line(machine, gpus, asked, said):
+    machine(gpus=gpus)
+    with pytest.raises(InputError) as caught:
+        resolve_device(asked)
+    assert said in str(caught.value)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("features", "has", "gains"),
+    [
+        ({"cpu_name": "AMD Zen 5", "avx512_bf16": True}, True, True),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True, True),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, True, False),
+        ({"cpu_name": "AMD Zen 3", "avx512_f": True, "avx512_bf16": False}, False, False),
+        ({}, False, False),
+    ],
+)
+def test_bf16_is_taken_only_where_the_cpu_gains_from_it(monkeypatch, features, has, gains):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features, raising=False)
+    assert (cpu_has_bf16(), cpu_gains_from_bf16()) == (has, gains)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "gains"),
+    [
+        ("AuthenticAMD", "fpu avx512f avx512_bf16", True),
+        ("AuthenticAMD", "fpu avx512f avx512_bf16x", False),
+        ("GenuineIntel", "fpu avx512f avx512_bf16", False),
+        ("GenuineIntel", "fpu avx512_bf16 amx_bf16", True),
+    ],
+)
+def test_an_older_torch_is_helped_out_by_the_kernel(monkeypatch, tmp_path, vendor, flags, gains):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t\t: {flags}\n")
+    monkeypatch.setattr(device_module, "CPU_FEATURES_FILE", path)
+    assert cpu_gains_from_bf16() is gains
+    monkeypatch.setattr(device_module, "CPU_FEATURES_FILE", tmp_path / "none")
+    assert cpu_has_bf16() is cpu_gains_from_bf16() is False
+
+
+def test_gpus_are_listed_by_their_names(machine):
+    machine(gpus=2)
+    assert list_gpus() == ["GPU 0", "GPU 1"]
+    machine(gpus=0)
+    assert list_gpus() == []
+
+
+def test_threads_compute_alone_for_a_while_only():
+    before = torch.get_num_threads()
+    with one_thread_each():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+
+
+def test_a_device_says_whether_it_is_a_gpu():
+    assert Device("cuda:1", "float16", "x").is_cuda
+    assert not Device("cpu", "bf16", "CPU").is_cuda
