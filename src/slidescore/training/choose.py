@@ -17,15 +17,18 @@ from slidescore.training.metrics import match_centers
 from slidescore.training.scenes import centroids
 
 CANDIDATES = {
-    "min_center": (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5),
-    "min_distance_um": (1.5, 2.0, 2.5, 3.0),
-    "min_foreground": (0.4, 0.5, 0.6),
+    "min_center": (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6),
+    "min_distance_um": (1.5, 2.0, 2.5, 3.0, 3.5),
+    "min_foreground": (0.3, 0.4, 0.5, 0.6),
 }
 """Values of each decode setting, settled one after the other: they hardly depend on one another."""
 
 
 def choose_decode(groups: Mapping[str, Sequence[Field]]) -> DecodeSettings:
-    """Take the settings with the best mean F1 over groups, of detection and of masks; every group counts the same."""
+    """Take the settings with the best mean F1 over groups, of detection and of masks; every group counts the same.
+
+    Every cell found counts, labelled or not, or settings would win that find more than anybody would label.
+    """
     best = DecodeSettings()
     for name, values in CANDIDATES.items():
         tried = [replace(best, **{name: value}) for value in values]
@@ -34,7 +37,7 @@ def choose_decode(groups: Mapping[str, Sequence[Field]]) -> DecodeSettings:
 
 
 def _mean_f1(groups: Mapping[str, Sequence[Field]], settings: DecodeSettings) -> float:
-    counts = [count_fields(fields, settings) for fields in groups.values()]
+    counts = [count_fields(fields, settings, strict=True) for fields in groups.values()]
     return float(np.mean([each.cells.f1 for each in counts] + [each.masks.f1 for each in counts if each.masks.n_true]))
 
 

@@ -79,13 +79,15 @@ def decode_field(field: Field, settings: DecodeSettings, calibration: Calibratio
     return Segmentation(found.nuclei[:height, :width], found.detection_probability, found.type_probability)
 
 
-def count_field(field: Field, settings: DecodeSettings, calibration: Calibration = UNCALIBRATED) -> FieldCounts:
-    """Count what was found in one field; what was found where nothing is known does not count."""
+def count_field(
+    field: Field, settings: DecodeSettings, calibration: Calibration = UNCALIBRATED, *, strict: bool = False
+) -> FieldCounts:
+    """Count what was found in one field; where nothing is known it does not count, unless `strict`."""
     scene = field.scene
     found = decode_field(field, settings, calibration)
     centers = centroids(found.nuclei)
     at = np.rint(centers).astype(int)
-    known = scene.known[at[:, 1], at[:, 0]]
+    known = np.full(len(at), True) if strict else scene.known[at[:, 1], at[:, 0]]
     assert found.type_probability is not None
     kinds = found.type_probability.argmax(axis=1).astype(np.int8)
     true_um = scene.centers_px.astype(np.float64) * scene.mpp
@@ -100,10 +102,10 @@ def count_field(field: Field, settings: DecodeSettings, calibration: Calibration
 
 
 def count_fields(
-    fields: Iterable[Field], settings: DecodeSettings, calibration: Calibration = UNCALIBRATED
+    fields: Iterable[Field], settings: DecodeSettings, calibration: Calibration = UNCALIBRATED, *, strict: bool = False
 ) -> FieldCounts:
-    """Add up the counts of fields."""
+    """Add up the counts of fields, each as `count_field` has them."""
     total = NOTHING
     for field in fields:
-        total = total + count_field(field, settings, calibration)
+        total = total + count_field(field, settings, calibration, strict=strict)
     return total

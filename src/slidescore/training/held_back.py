@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from slidescore.training.crops import whole_field
 from slidescore.training.donors import cut_donors
 from slidescore.training.glands import compose_glands
-from slidescore.training.ranges import SHEET, TRAINING, RenderRanges
+from slidescore.training.ranges import HEAVY, SHEET, TRAINING, RenderRanges
 from slidescore.training.render import render_he, render_ihc
 from slidescore.training.scene import Scene
 from slidescore.training.scenes import BRECAHAD, DSB, M2C
@@ -54,6 +54,7 @@ def draw_held_back(scenes: Sequence[Scene]) -> list[HeldBackGroup]:
         ("brecahad_ihc", partly, TRAINING),
         ("glands_he", glands, None),
         ("glands_ihc", glands, COLUMNAR),
+        ("glands_heavy", glands, HEAVY),
     ]
     return [_render(number, name, group, ranges) for number, (name, group, ranges) in enumerate(kinds) if group]
 

@@ -11,8 +11,6 @@ from slidescore.training.targets import IGNORED
 PEAK_WEIGHT = 6.0
 """Pixels of a peak count up to this much more: they are few."""
 DISTANCE_SHARE, TYPE_SHARE, DICE_SHARE, CENTER_SHARE = 2.0, 0.6, 0.5, 2.0
-TYPE_WEIGHTS = (1.0, 1.5, 1.5, 1.5)
-"""In the order of CELL_TYPES: rarer types count more, so that a lymphocyte is not taken for tumor out of habit."""
 LABEL_SMOOTHING = 0.05
 
 
@@ -41,7 +39,7 @@ def network_loss(shapes: Tensor, types: Tensor, targets: dict[str, Tensor]) -> d
     away = (distance.sigmoid() - targets["distance"]).abs()
     kinds = functional.cross_entropy(
         types.float(), targets["types"], ignore_index=IGNORED, label_smoothing=LABEL_SMOOTHING,
-        weight=torch.tensor(TYPE_WEIGHTS, device=types.device), reduction="sum",
+        reduction="sum",
     ) / (targets["types"] != IGNORED).sum().clamp(min=1)  # fmt: skip
     parts = {
         "center": CENTER_SHARE * (peaks * known).sum() / n_known,

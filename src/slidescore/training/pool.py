@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from slidescore.training.crops import CropRanges, cut_crop
 from slidescore.training.donors import Donor, cut_donors
 from slidescore.training.glands import compose_glands
-from slidescore.training.ranges import TRAINING, RenderRanges
+from slidescore.training.ranges import HEAVY, TRAINING, RenderRanges
 from slidescore.training.render import render_he, render_ihc
 from slidescore.training.scene import Scene
 from slidescore.training.scenes import BRECAHAD, DSB, M2C
@@ -35,11 +35,14 @@ class PoolRecipe:
         Share of each source; those without scenes are left out.
     ihc_share
         Share rendered as IHC; the rest is H&E.
+    heavy_share
+        Share of the IHC crops that are drawn from HEAVY instead of `ranges`.
     """
 
     size_px: int = 256
     sources: tuple[tuple[str, float], ...] = ((M2C, 0.50), (DSB, 0.18), (BRECAHAD, 0.07), (GLANDS, 0.25))
     ihc_share: float = 0.65
+    heavy_share: float = 0.15
     crops: CropRanges = field(default_factory=CropRanges)
     ranges: RenderRanges = TRAINING
 
@@ -94,8 +97,10 @@ def draw_crop(
     else:
         scenes = by_source[source]
         crop = cut_crop(scenes[int(rng.integers(len(scenes)))], recipe.size_px, recipe.crops, rng)
-    ihc = rng.random() < recipe.ihc_share
-    return (render_ihc(crop, recipe.ranges, rng) if ihc else render_he(crop, rng)), crop
+    if rng.random() >= recipe.ihc_share:
+        return render_he(crop, rng), crop
+    ranges = HEAVY if rng.random() < recipe.heavy_share else recipe.ranges
+    return render_ihc(crop, ranges, rng), crop
 
 
 def group_scenes(scenes: Sequence[Scene]) -> dict[str, list[Scene]]:

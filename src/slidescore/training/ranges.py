@@ -140,3 +140,16 @@ TRAINING = RenderRanges()
 
 SHEET = replace(TRAINING, pattern_weights=(("sheet", 1.0),))
 """Every cell has cytoplasm and shared membranes, nuclei are pale; all else as in training."""
+
+HEAVY = replace(
+    TRAINING,
+    pattern_weights=(("columnar", 0.45), ("sheet", 0.3), ("cytoplasm_membrane", 0.25)),
+    dab_level_od=(1.2, 3.2),
+    dab_level_skew=1.0,
+    vacuole_probability=0.8,
+    nuclear_haze=(0.0, 0.2),
+    cell_spread=(0.2, 0.7),
+    patch_spread=(0.2, 0.8),
+)
+"""Glands black with DAB: what is dark there is no nucleus, what is pale need not be one. Added after a first network
+had taken black cytoplasm for nuclei; TRAINING, and with it the examination, stayed as they were."""
