@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ class TestLines:
         root = parsed(draw_lines(series, x_axis="round", y_axis="loss", end=1.0))
         at = sorted(y for text, y in self.labels(root).items() if text.startswith("line"))
         assert len(at) == len(ends)
-        assert all(below - above >= 14.9 for above, below in zip(at, at[1:], strict=False))
+        assert all(below - above >= 14.9 for above, below in pairwise(at))
         assert at[-1] <= 238.1
 
     @given(st.floats(1e-6, 1e6))

@@ -7,26 +7,29 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from slidescore.cells.decode import SMOOTH_UM
 from slidescore.cells.types import TUMOR
 from slidescore.nn.segmenter import Maps
 from slidescore.training.evaluate import Field
 from slidescore.training.scene import Scene
-from slidescore.training.targets import draw_targets
+from slidescore.training.targets import CENTER_SIGMA_UM, draw_targets
 from training.test_render import scene_of
 
 SURE = 0.97
 """Probability of the right type."""
+PEAK = 1 / (1 + (SMOOTH_UM / CENTER_SIGMA_UM) ** 2)
+"""What smoothing leaves of the height of a peak."""
 
 
 def said(scene: Scene, heights: NDArray[np.float64] | None = None, types: NDArray[np.int8] | None = None) -> Maps:
-    """The maps of a network that says `heights` of centers and `types`; without them it is right.
+    """The maps of a network that says `types`, and centers whose smoothed peaks have `heights`; else it is right.
 
     Padded by eight pixels to the right and below, as the network's are.
     """
     targets = draw_targets(scene)
     center = targets.center / np.float32(255)
     if heights is not None:
-        of_label = np.concatenate([[1.0], heights])
+        of_label = np.concatenate([[1.0], heights / PEAK])
         center = (center * of_label[scene.nuclei]).astype(np.float32)
     kinds = np.append(scene.types if types is None else types, TUMOR)[scene.nuclei - 1]
     probability = np.full((4, *scene.nuclei.shape), (1 - SURE) / 3, np.float32)

@@ -6,7 +6,7 @@ import pytest
 from slidescore.cells.decode import DecodeSettings
 from slidescore.cells.types import LYMPHOCYTE, TUMOR
 from slidescore.nn.card import Calibration
-from slidescore.training.choose import CENTERS, choose_decode, fit_calibration, typed_cells
+from slidescore.training.choose import CANDIDATES, choose_decode, fit_calibration, typed_cells
 from slidescore.training.evaluate import calibrate_types, count_fields
 from slidescore.training.scene import UNKNOWN_TYPE
 from training.made_maps import SURE, made_field
@@ -24,7 +24,7 @@ def test_the_threshold_lies_between_false_and_true_peaks() -> None:
 
 def test_faint_nuclei_lower_it() -> None:
     field = made_field(CENTERS_PX, heights=[0.22] * 6)
-    assert choose_decode({"one": [field]}).min_center == min(CENTERS)
+    assert choose_decode({"one": [field]}).min_center == min(CANDIDATES["min_center"])
 
 
 def test_peaks_close_together_ask_for_a_smaller_distance() -> None:

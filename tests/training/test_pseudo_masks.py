@@ -52,7 +52,7 @@ def test_disks_of_hematoxylin_come_back_from_their_points(shift: tuple[int, int]
 def test_touching_disks_are_parted() -> None:
     disks = [(60, 60, 9), (76, 60, 9)]
     labels, _ = grow(draw(disks), disks, [TUMOR, TUMOR])
-    y, x = np.mgrid[:SIDE, :SIDE]
+    _, x = np.mgrid[:SIDE, :SIDE]
     both = disk_mask(disks[0]) | disk_mask(disks[1])
     for label, side in ((1, x < 68), (2, x > 68)):
         assert iou(labels == label, both & side) > 0.7

@@ -21,7 +21,15 @@ from slidescore.nn.weights import save_model
 from slidescore.training.choose import choose_decode, fit_calibration, typed_cells
 from slidescore.training.evaluate import Field, FieldCounts, count_fields, predict_fields
 from slidescore.training.held_back import FIELD_MPP, HeldBackGroup, draw_held_back
-from slidescore.training.loop import LoopRecipe, begin, load_checkpoint, log_row, save_checkpoint, train_round
+from slidescore.training.loop import (
+    LoopRecipe,
+    begin,
+    keep_rows,
+    load_checkpoint,
+    log_row,
+    save_checkpoint,
+    train_round,
+)
 from slidescore.training.pool import PoolPainter, PoolRecipe
 from slidescore.training.report import write_report
 from slidescore.training.scene import Scene
@@ -93,18 +101,19 @@ def train_cells(
         If the data cannot be read, or `out` holds a training run with another recipe.
     """
     work = out / "training"
-    _settle_recipe(work / "recipe.json", recipe)
     where = resolve_device(device, float32=True)
     # Vanishing gradients become denormal numbers, which a CPU computes several times slower. Threads inherit the
     # setting, so it comes before the first of them.
     torch.set_flush_denormal(True)
     torch.set_num_threads(available_cores())
     scenes = load_scenes(data)
+    _settle_recipe(work / "recipe.json", recipe)
     groups = draw_held_back(scenes)
     trainee = begin(recipe.network, recipe.loop, where.name)
     checkpoint = work / "checkpoint.safetensors"
     if checkpoint.exists():
         load_checkpoint(checkpoint, trainee)
+    keep_rows(work / "log.csv", trainee.done_rounds)
     painter = PoolPainter([s for s in scenes if s.split == "train"], recipe.pool, processes=available_cores())
     try:
         while trainee.done_rounds < recipe.loop.rounds:
@@ -114,8 +123,8 @@ def train_cells(
             if trainee.done_rounds % CHECKED_EVERY == 0 or trainee.done_rounds == recipe.loop.rounds:
                 fields = _predict(trainee.average, where, groups)
                 f1 = {name: count_fields(found, DecodeSettings()).cells.f1 for name, found in fields.items()}
-            save_checkpoint(checkpoint, trainee)
             log_row(work / "log.csv", {"round": trainee.done_rounds, **losses, **_columns(groups, f1)})
+            save_checkpoint(checkpoint, trainee)
             on_round(RoundReport(trainee.done_rounds, recipe.loop.rounds, losses, f1))
     finally:
         painter.close()

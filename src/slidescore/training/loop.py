@@ -186,9 +186,17 @@ def _restore(network: CellNetwork, tensors: dict[str, Tensor], prefix: str) -> N
 
 def log_row(path: Path, row: dict[str, float | int]) -> None:
     """Append a row to a table, with a header if it is the first."""
-    new = not path.exists()
+    new = not path.exists() or path.stat().st_size == 0
     with path.open("a", encoding="utf-8", newline="") as handle:
         writer = csv.DictWriter(handle, list(row))
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def keep_rows(path: Path, n: int) -> None:
+    """Keep the first `n` rows of a log: a round that was logged but stopped before its checkpoint comes again."""
+    if path.exists():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        # Without a row there is no header either; the first row brings its own.
+        path.write_text("".join(lines[: n + 1]) if n else "", encoding="utf-8")
