@@ -16,6 +16,7 @@ from phantom_accuracy import FIELDS, draw_field, score_phantom
 
 from slidescore.assay import Assay, load_assay
 from slidescore.cells import Segmenter
+from slidescore.cells.types import LYMPHOCYTE, STROMAL, TUMOR
 from slidescore.pipeline.segmenters import build_segmenter
 from slidescore.stain import StainVectors
 from slidescore.training.examine import Examined, examine
@@ -63,16 +64,39 @@ def phantom_tables(only: str, cells: int) -> Iterator[tuple[str, list[str]]]:
         yield f"phantom compartments {segmenter}", others
 
 
-def examination_table(data: Path) -> tuple[str, list[str]]:
-    """Examine both segmenters on the test list of BRCA-M2C."""
+def examination_tables(data: Path) -> dict[str, list[str]]:
+    """Examine both segmenters on the test list of BRCA-M2C; and the tumor rule of the network's assay."""
     lines = [
         "| picture | segmenter | cells | precision | recall | detection F1 (95 %) "
         "| tumor F1 | lymphocyte F1 | stromal F1 |",
         "|---" * 9 + "|",
     ]
     for segmenter in SEGMENTERS:
-        lines += [_examined_row(segmenter, row) for row in examine(*build(variant("cxcr4", segmenter)), data)]
-    return "examination", lines
+        examined = examine(*build(variant("cxcr4", segmenter)), data)
+        lines += [_examined_row(segmenter, row) for row in examined]
+        if segmenter == "network":
+            rule = _rule_lines(examined)
+    return {"examination": lines, "tumor rule": rule}
+
+
+def _rule_lines(examined: list[Examined]) -> list[str]:
+    """Tabulate which labelled cells that were found the rule keeps, at the assay's two probabilities."""
+    tumor = load_assay("cxcr4").assay.tumor
+    lines = [
+        "| picture | rule | tumor cells kept | lymphocytes dropped | stromal cells dropped "
+        "| tumor share, labelled | kept |",
+        "|---" * 7 + "|",
+    ]
+    for row in examined:
+        for rule, least in (("rule", tumor.min_probability), ("strict", tumor.strict_probability)):
+            kept = row.tumor_probability >= least
+            shares = [float(kept[row.true_types == kind].mean()) for kind in (TUMOR, LYMPHOCYTE, STROMAL)]
+            labelled, counted = float((row.true_types == TUMOR).mean()), float(kept.mean())
+            lines.append(
+                f"| {row.kind} | {rule}, {least:g} | {100 * shares[0]:.0f} % | {100 - 100 * shares[1]:.0f} % | "
+                f"{100 - 100 * shares[2]:.0f} % | {100 * labelled:.0f} % | {100 * counted:.0f} % |"
+            )
+    return lines
 
 
 def _examined_row(segmenter: str, row: Examined) -> str:
@@ -142,7 +166,7 @@ def main() -> None:
     if not arguments.skip_phantoms:
         tables |= dict(phantom_tables(arguments.only, arguments.cells))
     if arguments.data:
-        tables |= dict([examination_table(arguments.data / "train")])
+        tables |= examination_tables(arguments.data / "train")
         if not arguments.skip_validate:
             tables |= dict([nuclei_table(arguments.data / "validate" / "deepliif_ki67")])
     for name, lines in tables.items():

@@ -88,7 +88,7 @@ def test_a_top_cut_in_two_by_rounding_is_one_nucleus() -> None:
 
 def test_low_peaks_and_faint_foreground_are_no_nuclei() -> None:
     maps = maps_of([(20, 20, 8), (60, 20, 8), (20, 60, 8)], [0.34 / PEAK, 0.36 / PEAK, 1.0])
-    maps["foreground"][50:, :] = 0.49
+    maps["foreground"][50:, :] *= 0.49
     assert decode(maps).nuclei.max() == 1
     assert decode(maps).nuclei[20, 60] == 1
     assert decode(maps, replace(SETTINGS, min_center=0.3, min_foreground=0.4)).nuclei.max() == 3
@@ -150,3 +150,16 @@ def test_a_turned_field_gives_turned_nuclei() -> None:
     for label in range(1, 4):
         same = again[found == label]
         assert (same == np.bincount(same).argmax()).mean() > 0.97
+
+
+def test_a_flat_area_is_no_nucleus() -> None:
+    maps = maps_of([(20, 20, 7), (65, 65, 7)])
+    maps["foreground"][40:90, 40:90] = 1
+    assert decode(maps, replace(SETTINGS, max_area_um2=600.0)).nuclei.max() == 1
+    assert decode(maps, replace(SETTINGS, max_area_um2=700.0)).nuclei.max() == 2
+
+
+@pytest.mark.parametrize("damage", [{"min_center": 5.0}, {"min_foreground": -1.0}, {"min_distance_um": float("nan")}])
+def test_settings_out_of_range_are_refused(damage: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(damage))):
+        DecodeSettings(**damage)

@@ -125,3 +125,28 @@ def test_centroids_are_means_of_pixels() -> None:
     labels[2:5, 3:8], labels[7, 1] = 1, 2
     np.testing.assert_allclose(centroids(labels), [[5, 3], [1, 7]])
     assert centroids(np.zeros((4, 4), np.int32)).shape == (0, 2)
+
+
+def test_a_field_of_a_patient_that_is_trained_on_is_not_held_back(tmp_path: Path) -> None:
+    write_data(tmp_path)
+    table = tmp_path / M2C / "labels_points.csv"
+    name, same = m2c_name(M2C_SPLITS.index("train")), m2c_name(M2C_SPLITS.index("train")).replace("field", "more")
+    (tmp_path / M2C / "images" / same).write_bytes((tmp_path / M2C / "images" / name).read_bytes())
+    table.write_text(table.read_text() + f"{same},val,9,9,stromal\n")
+    found = [scene.name for scene in load_scenes(tmp_path)]
+    assert name in found
+    assert same not in found
+
+
+@pytest.mark.parametrize("damage", ["missing", "class", "column"])
+def test_a_damaged_table_is_one_line(tmp_path: Path, damage: str) -> None:
+    write_data(tmp_path)
+    table = tmp_path / M2C / "labels_points.csv"
+    text = table.read_text()
+    if damage == "missing":
+        table.unlink()
+    else:
+        table.write_text(text.replace("stromal", "fat") if damage == "class" else text.replace("class", "kind", 1))
+    with pytest.raises(InputError, match="not laid out as its data set") as error:
+        load_scenes(tmp_path)
+    assert "\n" not in str(error.value)

@@ -15,6 +15,15 @@ from slidescore.cells.types import CELL_TYPES
 SMOOTH_UM = 0.35
 """Width of the smoothing before peaks are looked for; a third of a peak's own width."""
 
+DECODE_LIMITS = {
+    "min_center": (0.0, 1.0),
+    "min_foreground": (0.0, 1.0),
+    "min_distance_um": (0.1, 10.0),
+    "min_area_um2": (0.0, 200.0),
+    "max_area_um2": (100.0, 5000.0),
+}
+"""What each of the decode settings may be; a card with another value is damaged."""
+
 
 @dataclass(frozen=True, slots=True)
 class DecodeSettings:
@@ -28,14 +37,20 @@ class DecodeSettings:
         Pixels of nuclei have at least this foreground probability.
     min_distance_um
         Peaks closer than this are one nucleus.
-    min_area_um2
-        Smaller regions are no nuclei.
+    min_area_um2, max_area_um2
+        Smaller and larger regions are no nuclei: dust, pigment, flat black areas.
     """
 
     min_center: float = 0.35
     min_foreground: float = 0.5
     min_distance_um: float = 2.0
     min_area_um2: float = 8.0
+    max_area_um2: float = 500.0
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in DECODE_LIMITS.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} {getattr(self, name):g} is not within {low:g} to {high:g}")
 
 
 def decode_maps(
@@ -77,7 +92,7 @@ def decode_maps(
     labels = flood((center + distance).astype(np.float32), seeds, mask)
     n = int(seeds.max())
     area = np.bincount(labels.ravel(), minlength=n + 1)
-    keep = area * mpp**2 >= settings.min_area_um2
+    keep = (area * mpp**2 >= settings.min_area_um2) & (area * mpp**2 <= settings.max_area_um2)
     keep[0] = False
     table = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
     peak = np.zeros(n + 1, np.float32)

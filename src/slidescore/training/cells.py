@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -46,6 +47,7 @@ LIMITS = (
     "tumor means epithelial: normal ducts and carcinoma in situ are not told from invasive carcinoma.",
     "Research use only.",
 )
+MODEL_NAME = r"[a-z0-9][a-z0-9._-]*"
 CHECKED_EVERY = 2
 """Rounds between looks at the held-back fields."""
 
@@ -98,8 +100,11 @@ def train_cells(
     Raises
     ------
     InputError
-        If the data cannot be read, or `out` holds a training run with another recipe.
+        If the data cannot be read, the name cannot be a model's, or `out` holds a training run with another recipe.
     """
+    if not re.fullmatch(MODEL_NAME, out.name):
+        raise InputError("a model's name is of a-z, 0-9, dot, dash and underscore", where=f"--out {out}",
+                         remedy="give the folder such a name: it becomes the model's")  # fmt: skip
     work = out / "training"
     where = resolve_device(device, float32=True)
     # Vanishing gradients become denormal numbers, which a CPU computes several times slower. Threads inherit the

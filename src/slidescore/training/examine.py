@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidescore.cells.segmenter import Segmentation, Segmenter
-from slidescore.cells.types import CELL_TYPES
+from slidescore.cells.types import CELL_TYPES, TUMOR
 from slidescore.stain import DEFAULT_WHITE, StainVectors, separate
 from slidescore.training.examination import EXAMINATION_MPP, EXAMINATIONS, render_examination
-from slidescore.training.metrics import NO_COUNTS, Counts, detection_counts, type_counts
+from slidescore.training.metrics import NO_COUNTS, Counts, detection_counts, match_centers, type_counts
 from slidescore.training.scene import Scene
 from slidescore.training.scenes import M2C, centroids, load_scenes, read_rgb
 
@@ -25,17 +25,22 @@ INTERVAL_PERCENT = (2.5, 97.5)
 
 @dataclass(frozen=True, slots=True)
 class ExaminedField:
-    """One field: what was found and what is true. Types in the order of CELL_TYPES; empty where nothing types cells."""
+    """One field: what was found and what is true. Types in the order of CELL_TYPES; empty where nothing types cells.
+
+    `tumor_probability`, float32, and `true_types`, int8, are of the labelled cells that were found.
+    """
 
     name: str
     patient: str
     cells: Counts
     types: tuple[Counts, ...]
+    tumor_probability: NDArray[np.float32]
+    true_types: NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """One kind of picture, all fields, with 95 % intervals over patients."""
+    """One kind of picture, all fields, with 95 % intervals over patients; the rest as in ExaminedField."""
 
     kind: str
     n_fields: int
@@ -44,6 +49,8 @@ class Examined:
     f1_low: float
     f1_high: float
     types: tuple[Counts, ...]
+    tumor_probability: NDArray[np.float32]
+    true_types: NDArray[np.int8]
 
 
 def examine(segmenter: Segmenter, vectors: StainVectors, data: Path) -> list[Examined]:
@@ -73,11 +80,15 @@ def examine_field(segmenter: Segmenter, vectors: StainVectors, scene: Scene, rgb
     found = segment_picture(segmenter, vectors, rgb, EXAMINATION_MPP)
     found_um = centroids(found.nuclei).astype(np.float64) * EXAMINATION_MPP
     true_um = scene.centers_px.astype(np.float64) * EXAMINATION_MPP
-    types: tuple[Counts, ...] = ()
-    if found.type_probability is not None:
-        kinds = found.type_probability.argmax(axis=1).astype(np.int8)
-        types = tuple(type_counts(true_um, scene.types, found_um, kinds, k) for k in range(len(CELL_TYPES)))
-    return ExaminedField(scene.name, scene.patient, detection_counts(true_um, found_um), types)
+    cells = detection_counts(true_um, found_um)
+    if found.type_probability is None:
+        return ExaminedField(scene.name, scene.patient, cells, (), np.empty(0, np.float32), np.empty(0, np.int8))
+    kinds = found.type_probability.argmax(axis=1).astype(np.int8)
+    types = tuple(type_counts(true_um, scene.types, found_um, kinds, k) for k in range(len(CELL_TYPES)))
+    pairs = match_centers(true_um, found_um)
+    return ExaminedField(
+        scene.name, scene.patient, cells, types, found.type_probability[pairs[:, 1], TUMOR], scene.types[pairs[:, 0]]
+    )
 
 
 def segment_picture(segmenter: Segmenter, vectors: StainVectors, rgb: NDArray[np.uint8], mpp: float) -> Segmentation:
@@ -93,7 +104,11 @@ def summarize(kind: str, fields: Sequence[ExaminedField]) -> Examined:
     low, high = f1_interval(of_patient)
     n_types = min((len(each.types) for each in fields), default=0)
     types = tuple(add_up(each.types[k] for each in fields) for k in range(n_types))
-    return Examined(kind, len(fields), len(patients), add_up(each.cells for each in fields), low, high, types)
+    return Examined(
+        kind, len(fields), len(patients), add_up(each.cells for each in fields), low, high, types,
+        np.concatenate([each.tumor_probability for each in fields]),
+        np.concatenate([each.true_types for each in fields]),
+    )  # fmt: skip
 
 
 def add_up(counts: Iterable[Counts]) -> Counts:

@@ -81,7 +81,7 @@ class PoolPainter:
 
     def close(self) -> None:
         """End the processes."""
-        self._workers.shutdown()
+        self._workers.shutdown(cancel_futures=True)
 
 
 def draw_crop(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -52,7 +52,26 @@ def load_scenes(data: Path, splits: tuple[str, ...] = ("train", "val")) -> list[
         raise InputError("holds none of the training data sets", where=str(data),
                          remedy=f"it should have a folder {DSB}, {M2C} or {BRECAHAD}")  # fmt: skip
     readers = {DSB: _dsb_scenes, M2C: _m2c_scenes, BRECAHAD: _brecahad_scenes}
-    return [scene for name in found for scene in readers[name](data / name) if scene.split in splits]
+    scenes = [scene for name in found for scene in _read_set(readers[name], data / name)]
+    # The lists of BRCA-M2C hold back single fields of patients that are trained on; those fields are left out.
+    trained = {(scene.source, scene.patient) for scene in scenes if scene.split == "train"}
+    return [
+        scene
+        for scene in scenes
+        if scene.split in splits and (scene.split == "train" or (scene.source, scene.patient) not in trained)
+    ]
+
+
+def _read_set(reader: Callable[[Path], Iterator[Scene]], folder: Path) -> list[Scene]:
+    try:
+        return list(reader(folder))
+    except InputError:
+        raise
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(
+            f"is not laid out as its data set is: {' '.join(str(error).split())}", where=str(folder),
+            remedy="see docs/training.md",
+        ) from error  # fmt: skip
 
 
 def _dsb_scenes(folder: Path) -> Iterator[Scene]:
