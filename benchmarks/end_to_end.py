@@ -25,7 +25,8 @@ from skimage.transform import downscale_local_mean
 
 from slidescore.annotations import NO_ANNOTATIONS
 from slidescore.assay import load_assay
-from slidescore.pipeline.analysis import build_segmenter, survey
+from slidescore.pipeline.analysis import survey
+from slidescore.pipeline.segmenters import build_segmenter
 from slidescore.pipeline.tile import TileContext, score_tile
 from slidescore.slide import decide_resolution, open_slide, plan_grid
 from slidescore.stain import StainVectors

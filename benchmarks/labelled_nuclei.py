@@ -1,6 +1,7 @@
 """Real fields with labelled nuclei, in the style of DeepLIIF's sample data: NAME.png beside NAME_truth.png.
 
-Red is a positive nucleus, blue a negative one. For evaluation only: nothing is fitted to them, and no picture of them
+Red is a positive nucleus, blue a negative one, green the border drawn around each, which
+belongs to it. For evaluation only: nothing is fitted to them, and no picture of them
 is written anywhere.
 """
 
@@ -13,7 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
+from scipy.ndimage import distance_transform_edt
 from skimage.measure import label
+from skimage.segmentation import watershed
 
 from slidescore.assay import Assay
 from slidescore.cells import Segmenter
@@ -84,7 +87,10 @@ def read_truth(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             if number:
                 positive.append(is_positive)
                 nuclei[parts == number] = len(positive)
-    return nuclei, np.asarray(positive, bool)
+    border = (green > BRIGHT) & (red < BRIGHT) & (blue < BRIGHT)
+    # Each border pixel goes to the nucleus that it can be reached from first.
+    away = distance_transform_edt(nuclei == 0)
+    return watershed(away, nuclei, mask=border | (nuclei > 0)).astype(np.int32), np.asarray(positive, bool)
 
 
 def score_field(field: Labelled, assay: Assay, segmenter: Segmenter, vectors: StainVectors, mpp: float) -> NucleiCounts:

@@ -1,4 +1,4 @@
-"""A shipped assay with the classical segmenter and every cell counting, whatever the file's own choice is.
+"""A shipped assay with the classical segmenter, every cell counting and plain limits, whatever its own choice is.
 
 Most tests are about drawn slides and made-up cells, on which the classical segmenter is right and nothing tells types.
 """
@@ -12,7 +12,9 @@ from slidescore.assay import Assay, LoadedAssay, load_assay, parse_assay
 
 def classical_text(name: str = "cxcr4") -> str:
     text = re.sub(r"(?m)^  segmenter: \w+", "  segmenter: classical", load_assay(name).text)
-    return re.sub(r"(?m)^  rule: \w+", "  rule: all", text)
+    for key, value in (("rule", "all"), ("min_probability", "0.5"), ("strict_probability", "0.8")):
+        text = re.sub(rf"(?m)^  {key}: [\w.]+", f"  {key}: {value}", text)
+    return text
 
 
 def classical_loaded(name: str = "cxcr4") -> LoadedAssay:

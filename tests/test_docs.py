@@ -125,14 +125,14 @@ def test_a_key_is_shown_with_its_shipped_values_and_its_side_of_the_wall(key):
 
 MISTAKES = (
     ("  snap_fraction:", "  snap_fractoin:"),
-    ("  halo_um: 40.0\n", ""),
+    ("  halo_um: 64.0\n", ""),
     ("    source: midpoint.*\n", ""),
     (r"thresholds: \[0.2, 0.4, 0.6\]", "thresholds: [0.4, 0.2, 0.6]"),
     ("    scale: h_score(?s:(.*))value: 150", r"    scale: percent_positive\1value: 50"),
     ("value: 150", "value: 400"),
     ("value: 150", 'value: "150"'),
     (r"control: \[Control\]", "control: [Tumor]"),
-    ("  halo_um: 40.0", "  halo_um: 40.0\n  halo_um: 41.0"),
+    ("  halo_um: 64.0", "  halo_um: 64.0\n  halo_um: 65.0"),
 )
 
 

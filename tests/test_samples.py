@@ -23,8 +23,10 @@ def test_a_sample_scores_what_it_should(name: str) -> None:
     row = score_slide(SAMPLES / name, threads=2).row
     assert row["call"] == expected["call"]
     assert row["h_score"] == pytest.approx(expected["h_score"], abs=H_WITHIN)
+    assert row["h_all_cells"] == pytest.approx(expected["h_all_cells"], abs=H_WITHIN)
     assert row["h_membrane"] == pytest.approx(expected["h_membrane"], abs=2 * H_WITHIN)
     assert row["n_cells"] == pytest.approx(expected["n_cells"], rel=CELLS_WITHIN)
+    assert row["n_tumor_cells"] == pytest.approx(expected["n_tumor_cells"], rel=2 * CELLS_WITHIN)
     if expected["h_drawn"] is not None:
         assert abs(row["h_score"] - expected["h_drawn"]) <= expected["h_within"]
     assert (SAMPLES / name).stat().st_size < 2e6

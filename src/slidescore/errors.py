@@ -68,6 +68,10 @@ class DeviceError(SlidescoreError, RuntimeError):
     """The device that a network runs on failed at its work."""
 
 
+class DeviceMemoryError(DeviceError):
+    """The device has too little memory for the network's work; another device may have enough."""
+
+
 class AnnotationError(SlidescoreError, ValueError):
     """A GeoJSON annotation file cannot be used; its place is a file name and a feature, which a table may name."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from slidescore.assay import Assay, TumorModel, left_digest
-from slidescore.assay.tumor_model import SCHEMA, UNSIGNED, Calibration, CrossValidation, sign
+from slidescore.assay.tumor_model import SCHEMA, UNSIGNED, CrossValidation, PlattScaling, sign
 
 
 def made_model(
@@ -21,7 +21,7 @@ def made_model(
         TumorModel(
             schema=SCHEMA, left_digest=left_digest(assay), segmenter_digest=segmenter_digest, features=tuple(features),
             means=(3.7,) * n, scales=(0.25,) * n, coefficients=tuple(coefficients), intercept=0.125,
-            calibration=Calibration(0.75, -0.25), classes=("Other", "Tumor"), cross_validation=report,
+            calibration=PlattScaling(0.75, -0.25), classes=("Other", "Tumor"), cross_validation=report,
             slidescore_version="0.1.0", digest=UNSIGNED,
         )
     )  # fmt: skip

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from assay.made_model import made_model
 from classical_assay import classical_loaded
-from slidescore.assay import assay_digest, left_digest, load_assay, parse_assay, with_tumor_model
-from slidescore.assay.inline_model import inline_model_file, model_text, set_tumor_values
+from slidescore.assay import (
+    LoadedAssay,
+    assay_digest,
+    changed_left_keys,
+    left_digest,
+    load_assay,
+    parse_assay,
+    with_tumor_model,
+)
+from slidescore.assay.inline_model import NETWORK, TUMOR, anchor_network_path, inline_model_file, model_text, set_values
 from slidescore.assay.tumor_model import model_json
 from slidescore.errors import AssayError
 
@@ -18,7 +27,7 @@ MODEL = made_model(LOADED.assay)
 
 
 def with_file(folder: Path, name: str, rule: str = "probability") -> Path:
-    text = set_tumor_values(LOADED.text, {"model": name, "rule": rule})
+    text = set_values(LOADED.text, TUMOR, {"model": name, "rule": rule})
     path = folder / "mine.yaml"
     path.write_text(text)
     return path
@@ -36,13 +45,22 @@ def test_a_named_file_is_read_from_beside_the_assay_and_written_into_its_text(tm
     assert loaded.assay == with_tumor_model(LOADED, MODEL).assay
 
 
+@pytest.mark.parametrize("empty", ["", "   # none yet", " ~", " null"])
+def test_a_model_takes_the_place_of_an_empty_value(empty):
+    text = re.sub(r"(?m)^  model: null.*$", f"  model:{empty}", LOADED.text)
+    assert text != LOADED.text
+    loaded = LoadedAssay(parse_assay(text, where="x"), text, "x")
+    assert loaded.assay == LOADED.assay
+    assert with_tumor_model(loaded, MODEL).assay == with_tumor_model(LOADED, MODEL).assay
+
+
 def test_only_the_two_values_of_the_text_change():
     text = with_tumor_model(LOADED, MODEL).text
     start = LOADED.text.index("tumor:\n  rule")
     assert text[:start] == LOADED.text[:start]
     tail = LOADED.text[LOADED.text.index("\nbins:") :]
     assert text.endswith(tail)
-    assert set_tumor_values(text, {"model": "null", "rule": "all"}) == LOADED.text
+    assert set_values(text, TUMOR, {"model": "null", "rule": "all"}) == LOADED.text
 
 
 def test_the_digest_follows_the_models_numbers_and_the_measurements_do_not():
@@ -73,10 +91,42 @@ def test_a_model_needs_the_rule_that_asks_it_and_cells_measured_alike(tmp_path):
 
 def test_a_path_in_a_text_without_a_file_is_refused():
     with pytest.raises(AssayError, match=r"key 'tumor.model'"):
-        parse_assay(set_tumor_values(LOADED.text, {"model": "study.json", "rule": "probability"}), where="run.json")
+        parse_assay(set_values(LOADED.text, TUMOR, {"model": "study.json", "rule": "probability"}), where="run.json")
+
+
+def network_text(model: str) -> str:
+    return set_values(LOADED.text, NETWORK, {"model": model})
+
+
+@pytest.mark.parametrize("name", ["models/mine", "./mine", "../mine", "a: b/#c é"])
+def test_a_networks_folder_is_looked_for_beside_the_assay(tmp_path, monkeypatch, name):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text(network_text(f"'{name}'"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    loaded = load_assay("study/mine.yaml")
+    assert loaded.assay.cells.network.model == str((folder / name).resolve())
+    # What run.json holds means the same folder, wherever it is read.
+    assert parse_assay(loaded.text, where="run.json") == loaded.assay
+
+
+@pytest.mark.parametrize("model", ["cells-v1", "/models/mine", "", "3", "[a/b]"])
+def test_a_name_and_a_full_path_stay_as_written(model, tmp_path):
+    text = network_text(model)
+    assert anchor_network_path(text, tmp_path) == text
+
+
+def test_of_a_networks_folder_only_its_name_counts(change):
+    here, there, other = (
+        change(LOADED.assay, {"cells.segmenter": "network", "cells.network.model": path})
+        for path in ("/here/mine", "/there/mine/", "/here/other")
+    )
+    assert assay_digest(here) == assay_digest(there) != assay_digest(other)
+    assert changed_left_keys(here, there) == []
+    assert changed_left_keys(here, other) == ["cells.network.model"]
 
 
 @pytest.mark.parametrize("text", ["", "tumor: [", "a: b", "tumor: 3", "- tumor", "? [a]\n: b"])
 def test_a_text_that_is_no_assay_is_left_to_the_parser(text, tmp_path):
-    assert inline_model_file(text, tmp_path, where="x") == text
-    assert set_tumor_values(text, {"model": model_text(MODEL)}) == text
+    assert inline_model_file(text, tmp_path, where="x") == anchor_network_path(text, tmp_path) == text
+    assert set_values(text, TUMOR, {"model": model_text(MODEL)}) == text

@@ -171,8 +171,8 @@ def test_a_class_has_one_meaning():
 
 
 def test_a_key_given_twice_is_refused_with_its_line():
-    said = complaint(edited("  halo_um: 40.0", "  halo_um: 40.0\n  halo_um: 60.0"))
-    line = edited("  halo_um: 40.0", "  halo_um: 40.0\n  halo_um: 60.0").splitlines().index("  halo_um: 60.0") + 1
+    said = complaint(edited("  halo_um: 64.0", "  halo_um: 64.0\n  halo_um: 60.0"))
+    line = edited("  halo_um: 64.0", "  halo_um: 64.0\n  halo_um: 60.0").splitlines().index("  halo_um: 60.0") + 1
     assert "'halo_um' stands twice" in said
     assert re.search(rf"line {line}\b", said)
 
@@ -289,13 +289,19 @@ def other(assay: Assay, dotted: str) -> object:
     return f"{value}x" if isinstance(value, str) else (value * 2 if len(value) == 1 else value[::-1])
 
 
+@pytest.mark.parametrize("segmenter", ["classical", "network"])
 @pytest.mark.parametrize("dotted", VALUES)
-def test_the_digest_changes_with_every_value_and_the_left_one_with_the_left_blocks(dotted, change):
-    changed = change(ASSAY, {dotted: other(ASSAY, dotted)})
-    left = dotted.split(".")[0] in LEFT_OF_WALL
-    assert assay_digest(changed) != assay_digest(ASSAY)
-    assert (left_digest(changed) != left_digest(ASSAY)) == left
-    assert changed_left_keys(ASSAY, changed) == ([dotted] if left else [])
+def test_the_digest_changes_with_every_value_and_the_left_one_with_what_measures(dotted, segmenter, change):
+    before = change(ASSAY, {"cells.segmenter": segmenter})
+    changed = change(before, {dotted: other(before, dotted)})
+    if dotted == "cells.segmenter":
+        changed = change(ASSAY, {dotted: "network" if segmenter == "classical" else "classical"})
+    idle = "cells.network." if segmenter == "classical" else "cells.classical."
+    left = dotted.split(".")[0] in LEFT_OF_WALL and not dotted.startswith(idle)
+    assert assay_digest(changed) != assay_digest(before)
+    # Which network it is, says the model's digest.
+    assert (left_digest(changed) != left_digest(before)) == (left and dotted != "cells.network.model")
+    assert changed_left_keys(before, changed) == ([dotted] if left else [])
 
 
 def test_the_digest_ignores_comments_and_the_order_of_keys():

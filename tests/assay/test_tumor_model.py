@@ -14,7 +14,7 @@ from classical_assay import classical_loaded
 from slidescore.assay import load_tumor_model, parse_assay, with_tumor_model
 from slidescore.assay.tumor_model import (
     UNSIGNED,
-    Calibration,
+    PlattScaling,
     TumorModel,
     content_digest,
     model_json,
@@ -41,7 +41,7 @@ def models(draw: st.DrawFn) -> TumorModel:
             scales=tuple(draw(st.lists(POSITIVE, min_size=n, max_size=n))),
             coefficients=tuple(draw(st.lists(FINITE, min_size=n, max_size=n))),
             intercept=draw(FINITE),
-            calibration=Calibration(draw(POSITIVE), draw(FINITE)),
+            calibration=PlattScaling(draw(POSITIVE), draw(FINITE)),
             digest=UNSIGNED,
         )
     )
@@ -107,7 +107,7 @@ def test_the_digest_is_over_every_field_but_itself():
     others = [replace(MODEL, **{name: value, "digest": UNSIGNED}) for name, value in (
         ("left_digest", "x"), ("segmenter_digest", "x"), ("features", ("a", "b")), ("means", (1.0, 2.0)),
         ("scales", (1.0, 2.0)), ("coefficients", (1.0, 2.0)), ("intercept", 0.0), ("slidescore_version", "9"),
-        ("calibration", Calibration(1.0, 1.0)), ("cross_validation", replace(MODEL.cross_validation, accuracy=0.5)),
+        ("calibration", PlattScaling(1.0, 1.0)), ("cross_validation", replace(MODEL.cross_validation, accuracy=0.5)),
     )]  # fmt: skip
     digests = {sign(other).digest for other in others}
     assert len(digests) == len(others)

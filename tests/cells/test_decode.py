@@ -91,7 +91,9 @@ def test_low_peaks_and_faint_foreground_are_no_nuclei() -> None:
     maps["foreground"][50:, :] *= 0.49
     assert decode(maps).nuclei.max() == 1
     assert decode(maps).nuclei[20, 60] == 1
-    assert decode(maps, replace(SETTINGS, min_center=0.3, min_foreground=0.4)).nuclei.max() == 3
+    assert (
+        decode(maps, replace(SETTINGS, min_center=0.3, min_foreground=0.4, min_mean_foreground=0.4)).nuclei.max() == 3
+    )
 
 
 def test_small_ones_are_dropped_and_leave_no_gap() -> None:
@@ -163,3 +165,15 @@ def test_a_flat_area_is_no_nucleus() -> None:
 def test_settings_out_of_range_are_refused(damage: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(damage))):
         DecodeSettings(**damage)
+
+
+def test_scraps_and_doubtful_regions_are_no_nuclei() -> None:
+    maps = maps_of([(20, 20, 8), (65, 65, 8)])
+    cross = maps["foreground"] * 0
+    cross[50:81, 64:67] = cross[64:67, 50:81] = 1
+    scrap = {**maps, "foreground": np.where(np.mgrid[:SIDE, :SIDE][0] > 45, cross, maps["foreground"])}
+    assert decode(scrap).nuclei.max() == 1
+    assert decode(scrap, replace(SETTINGS, min_solidity=0.2)).nuclei.max() == 2
+    doubtful = {**maps, "foreground": maps["foreground"] * np.where(np.mgrid[:SIDE, :SIDE][0] > 45, 0.55, 1)}
+    assert decode(doubtful).nuclei.max() == 1
+    assert decode(doubtful, replace(SETTINGS, min_mean_foreground=0.5)).nuclei.max() == 2

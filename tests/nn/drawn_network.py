@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from slidescore.cells.decode import DecodeSettings
 from slidescore.nn.card import NO_DIGEST, Calibration, Card, CardInput, DataSource, Training
 from slidescore.nn.network import STRIDE, CellNetwork, NetworkConfig
 from slidescore.nn.weights import save_model
@@ -16,6 +18,16 @@ TINY = NetworkConfig(channels=(4, 4, 4, 4), dilations=(1,))
 DARK, SMOOTH, BROWN = 0, 1, 2
 STEEP = 40.0
 """Logits per unit of darkness."""
+DECODE = asdict(
+    DecodeSettings(
+        min_center=0.5,
+        min_foreground=0.5,
+        min_distance_um=3.0,
+        min_area_um2=8.0,
+        min_mean_foreground=0.0,
+        min_solidity=0.0,
+    )
+)
 
 
 def drawn_network(*, dark_from: float = 0.3, brown_from: float = 0.1) -> CellNetwork:
@@ -64,9 +76,9 @@ def make_card(**changes: Any) -> Card:
         "version": "1",
         "sha256": NO_DIGEST,
         "architecture": {},
-        "input": CardInput(mpp=0.5, normalisation="RGB / 255", stride=STRIDE),
+        "input": CardInput(mpp=0.5, normalisation="RGB / 255", stride=STRIDE, halo_um=64.0),
         "types": ("tumor", "lymphocyte", "stromal", "other"),
-        "decode": {"min_center": 0.5, "min_foreground": 0.5, "min_distance_um": 3.0, "min_area_um2": 8.0},
+        "decode": DECODE,
         "calibration": Calibration(type_temperature=1.0, tumor_shift=0.0),
         "training": Training(
             data=(DataSource(name="none", licence="CC0-1.0", use="none"),), seed=0, steps=0, recipe={}

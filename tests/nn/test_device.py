@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -111,6 +113,39 @@ def test_threads_compute_alone_for_a_while_only():
     with one_thread_each():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
+
+
+def threads_seen_by_a_new_thread() -> int:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()
+
+
+def test_two_slides_at_once_share_the_setting_and_the_last_one_puts_it_back():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        first, second = one_thread_each(), one_thread_each()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        # The second slide's next thread must not compute with what the first one put back.
+        assert threads_seen_by_a_new_thread() == 1
+        second.__exit__(None, None, None)
+        assert threads_seen_by_a_new_thread() == torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_slides_in_many_threads_leave_the_setting_as_it_was():
+    before = threads_seen_by_a_new_thread()
+
+    def compute(_: int) -> int:
+        with one_thread_each():
+            return threads_seen_by_a_new_thread()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(compute, range(200))) == {1}
+    assert threads_seen_by_a_new_thread() == before
 
 
 def test_a_device_says_whether_it_is_a_gpu():

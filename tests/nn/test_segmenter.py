@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import phantom as ph
-from nn.drawn_network import drawn_network, make_card, random_network, save_drawn
+from nn.drawn_network import DECODE, drawn_network, make_card, random_network, save_drawn
 from slidescore.cells.types import CELL_TYPES, LYMPHOCYTE, TUMOR
-from slidescore.errors import DeviceError, ModelError
+from slidescore.errors import DeviceError, DeviceMemoryError, ModelError
 from slidescore.nn.card import Calibration
 from slidescore.nn.device import Device, cpu_has_bf16
 from slidescore.nn.network import STRIDE
@@ -127,10 +127,17 @@ def test_the_shift_of_the_card_reaches_the_cells(pixels):
 
 
 def test_the_settings_of_the_card_reach_the_nuclei(pixels):
-    strict = {"min_center": 0.5, "min_foreground": 0.5, "min_distance_um": 3.0, "min_area_um2": 60.0}
-    assert find(made(decode=strict), pixels).nuclei.max() < find(made(), pixels).nuclei.max()
+    assert find(made(decode=DECODE | {"min_area_um2": 60.0}), pixels).nuclei.max() < find(made(), pixels).nuclei.max()
     with pytest.raises(ModelError, match="unknown key 'min_centre'"):
         made(decode={"min_centre": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("min_center", 1.5), ("min_distance_um", -1.0), ("max_area_um2", 1e9), ("min_area_um2", np.nan)]
+)
+def test_a_setting_out_of_range_is_one_line_that_names_it(name, value):
+    with pytest.raises(ModelError, match=rf"model 'drawn' decode: cannot be used: {name} .* is not within"):
+        made(decode=DECODE | {name: value})
 
 
 def test_threads_share_a_segmenter(pixels):
@@ -186,9 +193,31 @@ def test_a_gpu_finds_the_same_cells(pixels):
 def test_out_of_memory_is_one_line(pixels, monkeypatch):
     segmenter = made()
 
-    def full(*_):
+    def full(*_, **__):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
 
     monkeypatch.setattr(torch, "sigmoid", full)
-    with pytest.raises(DeviceError, match=r"out of memory on cpu \(use fewer --workers, or --device cpu\)"):
+    with pytest.raises(DeviceMemoryError, match=r"out of memory on cpu \(use fewer --workers, or --device cpu\)"):
         segmenter.predict_maps(pixels[None])
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    with pytest.raises(DeviceMemoryError, match="out of memory on cpu"):
+        made()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("head", ["shape_head", "type_head"])
+def test_a_map_that_is_no_number_is_an_error_and_no_cell(pixels, value, head):
+    network = drawn_network()
+    last = network.shape_head if head == "shape_head" else network.type_head[1]
+    with torch.no_grad():
+        last.bias[-1] = float(value)
+    with pytest.raises(DeviceError, match="no finite number, in float32 on cpu") as caught:
+        find(made(network), pixels)
+    assert not isinstance(caught.value, DeviceMemoryError)
+
+
+def test_pixels_that_may_not_be_written_to_are_taken_as_they_are(pixels):
+    locked = pixels[:64, :64].copy()[None]
+    locked.flags.writeable = False
+    # Torch would warn, and a warning is an error here.
+    np.testing.assert_array_equal(made().predict_maps(locked).center, made().predict_maps(locked.copy()).center)

@@ -17,6 +17,7 @@ import yaml
 from nn.drawn_network import drawn_network, make_card, random_network, save_drawn
 from slidescore.errors import ModelError, SlidescoreError, UnknownNameError
 from slidescore.nn import card as card_module
+from slidescore.nn import network as network_module
 from slidescore.nn.card import CARD_FILE, WEIGHTS_FILE, Card, find_model, list_models, read_card
 from slidescore.nn.network import NetworkConfig
 from slidescore.nn.weights import load_model, save_model
@@ -111,6 +112,20 @@ def test_without_shipped_models_that_is_said(tmp_path, monkeypatch):
     assert "none is shipped" in complaint("cells-v1")
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, f"{'y/' * 3000}z"])
+def test_a_name_longer_than_any_path_is_one_short_line(name):
+    said = complaint(name)
+    assert f"model '{name[:80]}...': cannot be read: File name too long" in said
+    assert len(said) < 250
+
+
+def test_the_stride_of_a_card_is_that_of_the_network():
+    """Four convolutions of stride 2, one after the other."""
+    network = drawn_network()
+    strides = [part.stride[0] for part in network.modules() if isinstance(part, torch.nn.Conv2d)]
+    assert np.prod(strides) == network_module.STRIDE == card_module.STRIDE
+
+
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".pkl"])
 def test_a_pickle_is_refused_unopened(tmp_path, suffix):
     class Trap:
@@ -182,6 +197,12 @@ def test_a_tensor_that_holds_no_number_is_named(folder):
     [
         (lambda card: card.update(licence="MIT"), "unknown key 'licence'"),
         (lambda card: card["input"].update(mmp=0.5), "unknown key 'input.mmp' (did you mean 'mpp'?)"),
+        (
+            lambda card: card["input"].update(normalisation="RGB"),
+            "key 'input.normalisation': Input should be 'RGB / 255'",
+        ),
+        (lambda card: card["input"].update(stride=32), "key 'input.stride': Input should be 16"),
+        (lambda card: card["input"].update(halo_um=0), "key 'input.halo_um'"),
         (lambda card: card.pop("limits"), "missing key 'limits'"),
         (lambda card: card["calibration"].update(type_temperature=0.0), "key 'calibration.type_temperature'"),
         (lambda card: card.update(sha256="abc"), "key 'sha256'"),

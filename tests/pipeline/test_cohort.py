@@ -266,8 +266,11 @@ def test_rescore_needs_no_slides(slides: Path, tmp_path: Path) -> None:
 
 
 def test_rescore_refuses_new_measurements_and_its_own_folder(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(AssayError, match="needs score"):
-        rescore(run, tmp_path / "out", "generic-nuclear")
+    wider = load_assay("cxcr4").text.replace("expansion_um: 5.0", "expansion_um: 6.0")
+    (tmp_path / "wider.yaml").write_text(wider)
+    with pytest.raises(AssayError, match=r"'cells.expansion_um' differs from the run's assay; this needs score"):
+        rescore(run, tmp_path / "out", tmp_path / "wider.yaml")
+    assert not (tmp_path / "out").exists()
     with pytest.raises(RunFolderError, match="the run itself"):
         rescore(run, run, "cxcr4")
     with pytest.raises(RunFolderError, match="not a run folder"):

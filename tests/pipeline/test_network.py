@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +17,26 @@ import shapely
 import yaml
 
 import phantom as ph
-from nn.drawn_network import drawn_network, save_drawn
+from nn.drawn_network import DECODE, drawn_network, save_drawn
 from slidescore.annotations import AnnotationSet, Area
 from slidescore.assay import Assay, LoadedAssay, parse_assay
+from slidescore.cells import CELL_SCHEMA
 from slidescore.cells.table import floats
-from slidescore.errors import AssayError, InputError, ModelError, UnknownNameError
-from slidescore.nn.card import CARD_FILE, WEIGHTS_FILE, read_card
+from slidescore.errors import AssayError, DeviceMemoryError, InputError, ModelError, RunFolderError, UnknownNameError
+from slidescore.nn import weights
+from slidescore.nn.card import CARD_FILE, WEIGHTS_FILE, read_card, read_weights
 from slidescore.nn.device import cpu_gains_from_bf16
+from slidescore.pipeline import analysis as analysis_module
+from slidescore.pipeline import segmenters
 from slidescore.pipeline.analysis import SlideAnalysis, analyze_slide
 from slidescore.pipeline.cohort import RunOptions, score_directory
+from slidescore.pipeline.export import export_run
 from slidescore.pipeline.judge import SlideIdentity, SlideResult, judge_slide
 from slidescore.pipeline.rescore import rescore
-from slidescore.pipeline.segmenters import build_segmenter, plan_segmenter
-from slidescore.report.files import read_json
+from slidescore.pipeline.segmenters import SegmenterPlan, build_planned, build_segmenter, plan_segmenter
+from slidescore.pipeline.slide import SlideJob, score_job, slide_key
+from slidescore.report.files import read_json, read_parquet, write_json
+from slidescore.report.run_folder import SlideFolder
 from slidescore.slide import ArrayReader
 
 MPP = 0.5
@@ -171,6 +180,50 @@ def test_a_model_of_another_resolution_is_refused(tmp_path, networked, change):
         plan_segmenter(change(networked, {"cells.network.model": str(folder)}))
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("core_px", 1000, r"tiles.core_px: 1000 is no multiple of 16, as model 'drawn' needs \(set it to 992\)"),
+        ("halo_um", 63.0, r"tiles.halo_um: 63 um are less than the 64 that model 'drawn' needs \(set it to 64\)"),
+    ],
+)
+def test_tiles_that_do_not_suit_the_model_are_refused(networked, assay, change, key, value, said):
+    with pytest.raises(AssayError, match=said):
+        plan_segmenter(change(networked, {f"tiles.{key}": value}))
+    plan_segmenter(change(assay, {f"tiles.{key}": value}))
+
+
+def test_decode_settings_out_of_range_stop_the_run_before_it_begins(tmp_path, networked, change):
+    folder = save_drawn(tmp_path / "drawn", decode=DECODE | {"min_center": 2.0})
+    with pytest.raises(ModelError, match="min_center 2 is not within 0 to 1"):
+        plan_segmenter(change(networked, {"cells.network.model": str(folder)}))
+
+
+def test_a_model_that_was_replaced_after_planning_is_not_taken(tmp_path, networked, change):
+    folder = save_drawn(tmp_path / "drawn")
+    assay = change(networked, {"cells.network.model": str(folder)})
+    plan = plan_segmenter(assay)
+    assert build_planned(assay, plan).digest == plan.digest
+    save_drawn(folder, drawn_network(dark_from=0.35))
+    with pytest.raises(ModelError, match=rf"was replaced while the run was going on: .* {plan.digest} was planned"):
+        build_planned(assay, plan)
+
+
+def test_weights_are_read_once_for_a_plan_and_once_for_the_cells(island, networked, monkeypatch):
+    read: list[str] = []
+
+    def noting(folder, card):
+        read.append(card.name)
+        return read_weights(folder, card)
+
+    for module in (segmenters, weights):
+        monkeypatch.setattr(module, "read_weights", noting)
+    plan = plan_segmenter(networked)
+    assert read == ["drawn"]
+    analyze(island, networked, plan=plan)
+    assert read == ["drawn"] * 2
+
+
 def test_the_classical_segmenter_knows_no_gpu(assay):
     with pytest.raises(InputError, match="runs on the CPU only"):
         plan_segmenter(assay, "cuda")
@@ -262,6 +315,22 @@ def test_another_model_needs_score(run, tmp_path, change):
         rescore(folder, tmp_path / "out", _loaded(other))
 
 
+def test_a_result_that_the_stopped_run_did_not_make_does_not_come_back(run, tmp_path):
+    """A run was taken up with other weights and killed: its run.json is new, its slides and tables are the old ones."""
+    _, folder, networked = run
+    taken_up = shutil.copytree(folder, tmp_path / "run")
+    content = read_json(taken_up / "run.json")
+    write_json(taken_up / "run.json", content | {"model": {"name": "network", "digest": "drawn-newer"}})
+    [row] = rescore(taken_up, tmp_path / "again", _loaded(networked)).rows
+    assert (row["status"], row["reason"], row["h_score"]) == ("failed", "not reached", None)
+    assert row["model_digest"] == "drawn-newer"
+    assert not list((tmp_path / "again").rglob("result.json"))
+    with pytest.raises(RunFolderError, match="holds no finished slide"):
+        list(export_run(taken_up, "csv", tmp_path / "out"))
+    [path] = export_run(folder, "csv", tmp_path / "out")
+    assert path.is_file()
+
+
 def test_the_page_shows_types_and_rules(run):
     _, folder, _ = run
     [row] = score_rows(folder)
@@ -271,6 +340,101 @@ def test_the_page_shows_types_and_rules(run):
     assert "tumor probability of at least 0.8" in page
     for name in ("Lymphocytes", "Stromal cells", "Other cells"):
         assert name in page
+
+
+def test_a_model_named_by_its_path_is_found_from_anywhere_and_kept_in_the_run(tmp_path, island, networked, monkeypatch):
+    study, run = tmp_path / "study", tmp_path / "run"
+    study.mkdir()
+    save_drawn(study / "mine")
+    text = _loaded(networked).text
+    text = text.replace(f"model: {networked.cells.network.model}\n", "model: ./mine\n")
+    (study / "mine.yaml").write_text(text)
+    cv2.imwrite(str(tmp_path / "a.png"), island.rgb[..., ::-1])
+    monkeypatch.chdir(tmp_path)
+    options = RunOptions(mpp=MPP, overlay_mpp=None)
+    [row] = score_directory(tmp_path / "a.png", run, "study/mine.yaml", options=options).rows
+    assert row["status"] == "scored"
+    monkeypatch.chdir(study)
+    assert score_directory(tmp_path / "a.png", run, "mine.yaml", options=options).n_skipped == 1
+    # Weights replaced in place are noticed although no digest of the assay has changed.
+    save_drawn(study / "mine", drawn_network(dark_from=0.35))
+    again = score_directory(tmp_path / "a.png", run, "mine.yaml", options=options)
+    assert again.n_skipped == 0
+    assert again.rows[0]["assay_digest"] == row["assay_digest"]
+    assert again.rows[0]["model_digest"] != row["model_digest"]
+    # A rescore needs no weights; the run's own assay names them in full.
+    shutil.rmtree(study)
+    monkeypatch.chdir(tmp_path)
+    assert rescore(run, tmp_path / "again").rows[0]["h_score"] == again.rows[0]["h_score"]
+
+
+# ---- a GPU whose memory does not suffice ----
+
+
+class _Full:
+    """A network on a GPU that has room for a tile or two only."""
+
+    name = "network"
+
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.digest, self.n_tiles = inner, inner.digest, 0
+
+    def segment(self, *arguments: Any) -> Any:
+        self.n_tiles += 1
+        if self.n_tiles > 2:
+            raise DeviceMemoryError("out of memory on cuda:0", remedy="use fewer --workers, or --device cpu")
+        return self.inner.segment(*arguments)
+
+
+@pytest.fixture
+def full_gpu(networked: Assay, monkeypatch: pytest.MonkeyPatch) -> tuple[SegmenterPlan, list[str]]:
+    """A plan for a GPU that runs out of memory, and the devices that were then tried."""
+    on_cpu, tried = plan_segmenter(networked, "cpu"), []
+
+    def build(assay: Assay, plan: SegmenterPlan) -> Any:
+        tried.append(plan.device)
+        return build_planned(assay, plan) if plan.device == "cpu" else _Full(build_planned(assay, on_cpu))
+
+    monkeypatch.setattr(analysis_module, "build_planned", build)
+    return replace(on_cpu, device="cuda:0", profile="cuda-float16-network-exact", hardware="GPU"), tried
+
+
+def _job(folder: Path, island: ph.Phantom, assay: Assay, plan: SegmenterPlan) -> SlideJob:
+    cv2.imwrite(str(folder / "a.png"), island.rgb[..., ::-1])
+    key = slide_key(assay, "f", segmenter=plan, mpp=MPP, roi_digest="", identity=IDENTITY)
+    return SlideJob(folder / "a.png", IDENTITY, assay, plan, folder / "out", key, MPP, None, 2, None)
+
+
+def test_out_of_memory_restarts_the_slide_on_the_cpu(tmp_path, island, networked, analysis, full_gpu):
+    plan, tried = full_gpu
+    progress: list[tuple[int, int, int]] = []
+    outcome = score_job(_job(tmp_path, island, networked, plan), progress.append)
+    assert tried == ["cuda:0", "cpu"]
+    # All of it is of one profile: nothing that the GPU found is left.
+    assert read_parquet(tmp_path / "out" / "cells.parquet", CELL_SCHEMA).equals(analysis.cells)
+    record = read_json(tmp_path / "out" / "result.json")
+    assert record["profile"] == record["scores"]["profile"] == record["key"]["profile"] == CPU_PROFILE
+    assert record["degradations"] == [
+        f"out of memory on cuda:0: measured again from the start as {CPU_PROFILE} instead of cuda-float16-network-exact"
+    ]
+    assert outcome.record["scores"]["profile"] == CPU_PROFILE
+    assert "measured again from the start" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_slide_that_fell_back_is_tried_again_on_the_gpu(tmp_path, island, networked, full_gpu):
+    job = _job(tmp_path, island, networked, full_gpu[0])
+    score_job(job, lambda _: None)
+    folder = SlideFolder(job.folder)
+    assert folder.done(job.key) is None
+    assert folder.done(job.key | {"profile": CPU_PROFILE}) is not None
+
+
+def test_out_of_memory_on_the_cpu_is_the_end_of_the_slide(tmp_path, island, networked, full_gpu, monkeypatch):
+    plan = plan_segmenter(networked, "cpu")
+    monkeypatch.setattr(analysis_module, "build_planned", lambda assay, plan: _Full(build_planned(assay, plan)))
+    with pytest.raises(DeviceMemoryError):
+        score_job(_job(tmp_path, island, networked, plan), lambda _: None)
+    assert not (tmp_path / "out" / "result.json").exists()
 
 
 def test_planning_a_classical_run_loads_no_torch():

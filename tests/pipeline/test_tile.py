@@ -13,7 +13,8 @@ import phantom as ph
 from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, Area
 from slidescore.assay import Assay
 from slidescore.cells.table import floats, unpack_outlines
-from slidescore.pipeline.analysis import build_segmenter, survey
+from slidescore.pipeline.analysis import survey
+from slidescore.pipeline.segmenters import build_segmenter
 from slidescore.pipeline.tile import TileContext, TileResult, failed_tile, score_tile
 from slidescore.slide import ArrayReader, Resolution, plan_grid
 from slidescore.stain import StainVectors

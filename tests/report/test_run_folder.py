@@ -210,6 +210,25 @@ def test_results_are_listed_by_file_and_unfinished_or_foreign_slides_are_not(tmp
     assert [record["file"] for record in list_results(run)] == ["a/1.svs", "b/2.svs"]
 
 
+@pytest.mark.parametrize("part", ["assay.digest", "model.digest", "versions.slidescore"])
+def test_a_result_that_an_earlier_command_left_is_not_listed(tmp_path, part):
+    made_by = {"assay": {"digest": "a"}, "model": {"digest": "m"}, "versions": {"slidescore": "1", "numpy": "2"}}
+    run = RunFolder(tmp_path)
+    write_json(run.run_json, {"slides": {"a-1": "/a", "b-2": "/b"}, **made_by})
+    block, name = part.split(".")
+    finished(run.slide("a-1"), file="a", **made_by)
+    finished(run.slide("b-2"), file="b", **made_by | {block: made_by[block] | {name: "older"}})
+    assert [record["file"] for record in list_results(run)] == ["a"]
+
+
+def test_a_rescored_result_counts_though_its_key_names_the_version_that_measured(tmp_path):
+    made_by = {"assay": {"digest": "a"}, "model": {"digest": "m"}, "versions": {"slidescore": "2"}}
+    run = RunFolder(tmp_path)
+    write_json(run.run_json, {"slides": {"a-1": "/a"}, **made_by})
+    finished(run.slide("a-1"), key=KEY | {"slidescore_version": "1"}, file="a", **made_by)
+    assert len(list_results(run)) == 1
+
+
 def test_without_a_list_of_slides_there_is_no_run(tmp_path):
     with pytest.raises(RunFolderError, match="cannot be read"):
         list_results(RunFolder(tmp_path))

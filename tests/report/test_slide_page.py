@@ -149,6 +149,21 @@ def test_types_and_the_three_rules_are_on_the_page_where_they_are_known() -> Non
     assert "H-score of all cells" not in page
 
 
+def test_under_rule_all_the_page_counts_types_by_highest_probability() -> None:
+    assay = parse_assay(classical_text().replace("segmenter: classical", "segmenter: network"), where="test")
+    n = 40
+    tumor = np.tile([0.6, 0.4, 0.2, 0.1], n // 4)
+    cells = make_cells([(20 * k, 50) for k in range(n)], [0.3] * n, tumor=tumor.tolist())
+    for name, values in (("lymphocyte", [0.1, 0.5, 0.7, 0.1]), ("stromal", [0.1, 0.05, 0.05, 0.7])):
+        cells = replace_column(cells, f"{name}_probability", pa.array(np.tile(values, n // 4), pa.float32()))
+    result = make_result(cells, assay)
+    assert result["scores"]["n_tumor_cells"] == n
+    page, _ = read_page(render_slide_page(result, cells, None, assay, None))
+    note = "byhighestprobability;therulecountseverycell"
+    shown = f"Ofthetypetumor{note}10Lymphocytes{note}20Stromalcells{note}10Othercells{note}0"
+    assert f"Tumorcells40{shown}" in "".join(page.split())
+
+
 def test_where_nothing_tells_types_the_page_does_not_pretend() -> None:
     page, _ = read_page(render_slide_page(make_result(CELLS, ASSAY), CELLS, None, ASSAY, None))
     assert "H-score by tumor rule" not in page

@@ -34,8 +34,30 @@ def test_a_cell_that_is_no_tumor_cell_is_what_is_likeliest_of_the_rest(assay, ma
     )
     types = cell_types(cells, change(assay, {"tumor.rule": "probability"}))
     assert [CELL_TYPES[k] for k in types] == ["tumor", "lymphocyte", "stromal", "other", "other", "other"]
-    everything = cell_types(cells, assay)
-    assert [CELL_TYPES[k] for k in everything] == ["tumor"] * 5 + ["other"]
+
+
+def test_under_rule_all_types_are_the_likeliest_whatever_counts(assay, make_cells):
+    cells = make_cells(
+        [0.1] * 6,
+        tumor_probability=[0.4, 0.2, 0.1, 1.0, 0.0, None],
+        lymphocyte_probability=[0.3, 0.5, 0.1, 0.9, 0.4, None],
+        stromal_probability=[0.2, 0.2, 0.6, 0.1, 0.3, None],
+    )
+    types = [CELL_TYPES[k] for k in cell_types(cells, assay)]
+    assert types == ["tumor", "lymphocyte", "stromal", "tumor", "lymphocyte", "other"]
+    assert tumor_cells(cells, assay).tolist() == [True, True, True, True, False, True]
+
+
+def test_an_annotation_holds_under_every_rule(assay, make_cells, change):
+    cells = make_cells([0.1] * 3, tumor_probability=[0.0, 1.0, 1e-4])
+    for rule, least in (("all", 0.5), ("probability", 0.0), ("probability", 1.0)):
+        values = {"tumor.rule": rule, "tumor.min_probability": least, "tumor.strict_probability": least}
+        changed = change(assay, values)
+        assert tumor_cells(cells, changed)[:2].tolist() == [False, True]
+        assert strict_tumor_cells(cells, changed)[:2].tolist() == [False, True]
+        assert cell_types(cells, changed)[:2].tolist() == [CELL_TYPES.index("other"), CELL_TYPES.index("tumor")]
+    nothing_asked = change(assay, {"tumor.rule": "probability", "tumor.min_probability": 0.0})
+    assert tumor_cells(cells, nothing_asked).tolist() == [False, True, True]
 
 
 def test_under_rule_probability_a_cell_that_nothing_decided_is_none(assay, make_cells, change):

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from assay.made_model import made_model
 from slidescore.assay import with_tumor_model
-from slidescore.assay.tumor_model import SCHEMA, UNSIGNED, Calibration, TumorModel, sign
+from slidescore.assay.tumor_model import SCHEMA, UNSIGNED, PlattScaling, TumorModel, sign
 from slidescore.cells.table import floats, replace_column
 from slidescore.errors import AssayError
 from slidescore.scoring import score_cells, tumor_cells
@@ -36,7 +36,7 @@ def test_it_equals_predict_proba_of_the_fitted_regression(field, assay):
         TumorModel(
             SCHEMA, "left", "segmenter", NAMES, tuple(scaler.mean_.tolist()),
             tuple(scaler.scale_.tolist()), tuple(regression.coef_[0].tolist()),
-            float(regression.intercept_[0]), Calibration(1.0, 0.0), ("Other", "Tumor"), base.cross_validation, "0",
+            float(regression.intercept_[0]), PlattScaling(1.0, 0.0), ("Other", "Tumor"), base.cross_validation, "0",
             UNSIGNED,
         )
     )  # fmt: skip

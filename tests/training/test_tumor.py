@@ -82,7 +82,7 @@ def test_what_annotations_settled_teaches_nothing(fields, tmp_path):
 def test_slides_that_were_measured_in_two_ways_are_refused(fields, tmp_path):
     run = make_run_folder(tmp_path / "run", LOADED, fields)
     path = RunFolder(run.path).slide(run.slide_id("b.svs")).result
-    path.write_text(path.read_text().replace('"digest": "classical-1"', '"digest": "classical-2"'))
+    path.write_text(path.read_text().replace('"left_digest": "', '"left_digest": "f'))
     with pytest.raises(InputError, match="measured in different ways"):
         train_tumor(run.path, labels_of(tmp_path / "l.csv", fields), tmp_path / "m.json")
 

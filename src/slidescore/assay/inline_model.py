@@ -1,14 +1,24 @@
-"""Writing a tumor model into the text of an assay, in place of the file it names; everything else stays as written."""
+"""Making the text of an assay stand alone, wherever it is read; everything else in it stays as written.
+
+The numbers of a tumor model take the place of the file that `tumor.model` names, and a path in `cells.network.model`
+becomes absolute: the weights are too large to be written into a text.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from slidescore.assay.tumor_model import TumorModel, load_tumor_model, model_values
 from slidescore.errors import AssayError
+
+TUMOR, NETWORK = ("tumor",), ("cells", "network")
+"""Blocks of an assay that can name a file."""
+TEXT_TAG = "tag:yaml.org,2002:str"
+"""What YAML calls a text, and not a number or null."""
 
 
 def inline_model_file(text: str, folder: Path, *, where: str) -> str:
@@ -28,23 +38,52 @@ def inline_model_file(text: str, folder: Path, *, where: str) -> str:
     AssayError
         If the named file is no tumor model.
     """
-    node = _tumor_nodes(text).get("model")
-    if not isinstance(node, yaml.ScalarNode) or node.tag != "tag:yaml.org,2002:str":
+    node = _nodes(text, TUMOR).get("model")
+    if not isinstance(node, yaml.ScalarNode) or node.tag != TEXT_TAG:
         return text
     try:
         model = load_tumor_model(folder / node.value)
     except AssayError as error:
         raise AssayError(error.message, where=f"{where} key 'tumor.model': {node.value}", remedy=error.remedy) from None
-    return set_tumor_values(text, {"model": model_text(model)})
+    return set_values(text, TUMOR, {"model": model_text(model)})
 
 
-def set_tumor_values(text: str, values: Mapping[str, str]) -> str:
-    """Return the text with the values of some keys of its `tumor` block replaced by other YAML."""
-    nodes = _tumor_nodes(text)
+def anchor_network_path(text: str, folder: Path) -> str:
+    """Return the text with a relative path in `cells.network.model` made absolute, or the text as it is.
+
+    Parameters
+    ----------
+    text
+        An assay.
+    folder
+        Where the assay file lies; the path is meant from there. A value without a slash is the name of a shipped model.
+    """
+    node = _nodes(text, NETWORK).get("model")
+    if not isinstance(node, yaml.ScalarNode) or node.tag != TEXT_TAG or "/" not in node.value:
+        return text
+    path = Path(node.value)
+    return text if path.is_absolute() else set_values(text, NETWORK, {"model": _flow(str((folder / path).resolve()))})
+
+
+def set_values(text: str, block: tuple[str, ...], values: Mapping[str, str]) -> str:
+    """Return the text with the values of some keys of a block replaced by other YAML.
+
+    Parameters
+    ----------
+    text
+        An assay.
+    block
+        The names that lead to the block, such as `TUMOR`.
+    values
+        YAML by key; what stands below the block or is not there stays away.
+    """
+    nodes = _nodes(text, block)
     # From the end, so that earlier places stay where they are.
     for key in sorted((key for key in values if key in nodes), key=lambda key: -nodes[key].start_mark.index):
         start, stop = nodes[key].start_mark.index, nodes[key].end_mark.index
-        text = text[:start] + values[key] + text[stop:]
+        # A key without a value is null to YAML, and its place is right behind the colon.
+        space = " " if start == stop else ""
+        text = text[:start] + space + values[key] + text[stop:]
     return text
 
 
@@ -52,19 +91,25 @@ def model_text(model: TumorModel) -> str:
     """Write a model as YAML in braces, a line a field, that reads back to the same numbers."""
     lines = []
     for name, value in model_values(model).items():
-        flow = yaml.safe_dump([value], default_flow_style=True, width=float("inf"), sort_keys=False)
-        lines.append(f"    {name}: {flow.strip()[1:-1]}")
+        lines.append(f"    {name}: {_flow(value)}")
     return "{\n" + ",\n".join(lines) + "}"
 
 
-def _tumor_nodes(text: str) -> dict[str, yaml.Node]:
-    """Return the value nodes of the `tumor` block by key; none where the text is no such mapping."""
+def _flow(value: Any) -> str:
+    """Write a value as YAML in one line."""
+    text: str = yaml.safe_dump([value], default_flow_style=True, width=float("inf"), sort_keys=False)
+    return text.strip()[1:-1]
+
+
+def _nodes(text: str, block: tuple[str, ...]) -> dict[str, yaml.Node]:
+    """Return the value nodes of a block by key; none where the text is no such mapping."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
         return {}
-    inner = _children(node).get("tumor")
-    return _children(inner)
+    for name in block:
+        node = _children(node).get(name)
+    return _children(node)
 
 
 def _children(node: yaml.Node | None) -> dict[str, yaml.Node]:

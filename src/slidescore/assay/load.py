@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from pydantic import BaseModel
 
-from slidescore.assay.inline_model import inline_model_file, model_text, set_tumor_values
+from slidescore.assay.inline_model import TUMOR, anchor_network_path, inline_model_file, model_text, set_values
 from slidescore.assay.model import LEFT_OF_WALL, Assay
 from slidescore.assay.strict import parse_strict
 from slidescore.assay.tumor_model import TumorModel
@@ -31,7 +30,8 @@ class LoadedAssay:
     assay
         The checked values.
     text
-        The YAML as read, with the tumor model's numbers where it names a file of them; it is stored in run.json.
+        The YAML as read, with the tumor model's numbers where it names a file of them, and with the network's folder in
+        full where it names one; it is stored in run.json.
     origin
         Shipped name or file name, without folders.
     """
@@ -77,7 +77,7 @@ def load_assay(name_or_path: str | Path = DEFAULT_ASSAY) -> LoadedAssay:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise AssayError(f"cannot be read: {error}", where=str(name_or_path)) from error
-    text = inline_model_file(text, path.parent, where=path.name)
+    text = anchor_network_path(inline_model_file(text, path.parent, where=path.name), path.parent)
     return LoadedAssay(parse_assay(text, where=path.name), text, path.name)
 
 
@@ -110,18 +110,41 @@ def with_tumor_model(loaded: LoadedAssay, model: TumorModel) -> LoadedAssay:
     AssayError
         If the model was trained on cells that were measured otherwise.
     """
-    text = set_tumor_values(loaded.text, {"model": model_text(model), "rule": "probability"})
+    text = set_values(loaded.text, TUMOR, {"model": model_text(model), "rule": "probability"})
     return LoadedAssay(parse_assay(text, where=loaded.origin), text, loaded.origin)
 
 
 def assay_digest(assay: Assay) -> str:
-    """Return the identity of an assay's values: 16 hex digits of SHA-256 over its canonical JSON."""
-    return _digest(assay.model_dump(mode="json"))
+    """Return the identity of an assay's values: 16 hex digits of SHA-256 over its canonical JSON.
+
+    Of a network's folder only its name counts, not where it lies.
+    """
+    return _digest(_values(assay))
 
 
 def left_digest(assay: Assay) -> str:
-    """Return the identity of the values that decide measurements (the blocks left of the wall)."""
-    return _digest({block: getattr(assay, block).model_dump(mode="json") for block in LEFT_OF_WALL})
+    """Return the identity of the values that decide measurements (the blocks left of the wall).
+
+    The parameters of the segmenter that is not active are left out, and so is the name of the network: which network it
+    is, says the model's digest, which stands beside this one wherever it matters.
+    """
+    values = _left_values(assay)
+    values["cells"].get("network", {}).pop("model", None)
+    return _digest(values)
+
+
+def _values(assay: Assay) -> dict[str, Any]:
+    values: dict[str, Any] = assay.model_dump(mode="json")
+    network = values["cells"]["network"]
+    network["model"] = Path(network["model"]).name
+    return values
+
+
+def _left_values(assay: Assay) -> dict[str, Any]:
+    """Return what decides measurements: blocks left of the wall, without the segmenter that is not active."""
+    values = _values(assay)
+    del values["cells"]["classical" if assay.cells.segmenter == "network" else "network"]
+    return {block: values[block] for block in LEFT_OF_WALL}
 
 
 def _digest(values: dict[str, Any]) -> str:
@@ -129,13 +152,14 @@ def _digest(values: dict[str, Any]) -> str:
 
 
 def changed_left_keys(old: Assay, new: Assay) -> list[str]:
-    """List the dotted keys left of the wall whose values differ."""
-    return [key for block in LEFT_OF_WALL for key in _differing(getattr(old, block), getattr(new, block), block)]
+    """List the dotted keys left of the wall whose values differ; those of a segmenter that is not active never do."""
+    return list(_differing(_left_values(old), _left_values(new), ""))
 
 
 def _differing(old: Any, new: Any, key: str) -> Iterator[str]:
-    if isinstance(old, BaseModel) and type(old) is type(new):
-        for name in type(old).model_fields:
-            yield from _differing(getattr(old, name), getattr(new, name), f"{key}.{name}")
+    if isinstance(old, dict) and isinstance(new, dict):
+        # What only one of them has belongs to its segmenter, and cells.segmenter itself is named.
+        for name in (name for name in old if name in new):
+            yield from _differing(old[name], new[name], f"{key}.{name}" if key else name)
     elif old != new:
         yield key

@@ -26,12 +26,12 @@ SCHEMA: Literal["slidescore-tumor-model-1"] = "slidescore-tumor-model-1"
 """Form of the file, and of the features it names; another one is refused."""
 UNSIGNED = ""
 """Digest of a model that has not been signed yet; no file may hold it."""
-DIGEST_LENGTH = 64
-"""Hex digits of SHA-256."""
+SHA256_LENGTH = 64
+"""Hex digits of a whole SHA-256."""
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class PlattScaling:
     """From a decision value z to a probability: 1 / (1 + exp(-(slope z + intercept))), after Platt 1999."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -114,11 +114,11 @@ class TumorModel:
     scales: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]
     coefficients: tuple[Finite, ...]
     intercept: Finite
-    calibration: Calibration
+    calibration: PlattScaling
     classes: tuple[Literal["Other"], Literal["Tumor"]]
     cross_validation: CrossValidation
     slidescore_version: Name
-    digest: Annotated[str, Field(min_length=DIGEST_LENGTH, max_length=DIGEST_LENGTH)]
+    digest: Annotated[str, Field(min_length=SHA256_LENGTH, max_length=SHA256_LENGTH)]
 
     def __post_init__(self) -> None:
         for name in ("means", "scales", "coefficients"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 from slidescore.cells.flooding import flood
 from slidescore.cells.segmenter import Segmentation
@@ -21,6 +22,8 @@ DECODE_LIMITS = {
     "min_distance_um": (0.1, 10.0),
     "min_area_um2": (0.0, 200.0),
     "max_area_um2": (100.0, 5000.0),
+    "min_mean_foreground": (0.0, 1.0),
+    "min_solidity": (0.0, 1.0),
 }
 """What each of the decode settings may be; a card with another value is damaged."""
 
@@ -39,6 +42,10 @@ class DecodeSettings:
         Peaks closer than this are one nucleus.
     min_area_um2, max_area_um2
         Smaller and larger regions are no nuclei: dust, pigment, flat black areas.
+    min_mean_foreground
+        Regions of which the network is less sure on the whole are none.
+    min_solidity
+        Regions that fill less of their convex hull are none: scraps of cytoplasm black with DAB.
     """
 
     min_center: float = 0.35
@@ -46,6 +53,8 @@ class DecodeSettings:
     min_distance_um: float = 2.0
     min_area_um2: float = 8.0
     max_area_um2: float = 500.0
+    min_mean_foreground: float = 0.6
+    min_solidity: float = 0.75
 
     def __post_init__(self) -> None:
         for name, (low, high) in DECODE_LIMITS.items():
@@ -94,6 +103,9 @@ def decode_maps(
     area = np.bincount(labels.ravel(), minlength=n + 1)
     keep = (area * mpp**2 >= settings.min_area_um2) & (area * mpp**2 <= settings.max_area_um2)
     keep[0] = False
+    sure = np.bincount(labels.ravel(), foreground.ravel(), minlength=n + 1) / np.maximum(area, 1)
+    keep &= sure >= settings.min_mean_foreground
+    keep[1:] &= solidity(labels, n, keep[1:]) >= settings.min_solidity
     table = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
     peak = np.zeros(n + 1, np.float32)
     rows, columns = np.nonzero(seeds)
@@ -112,6 +124,17 @@ def _peaks(
     _, labels = cv2.connectedComponents(tops.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     peaks: NDArray[np.int32] = labels
     return peaks
+
+
+def solidity(labels: NDArray[np.int32], n: int, wanted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the share of its convex hull that each wanted region fills; float64, (n,), 0 for the others."""
+    filled = np.zeros(n)
+    boxes = find_objects(labels, max_label=n)
+    for k in np.flatnonzero(wanted):
+        own = (labels[boxes[k]] == k + 1).astype(np.uint8)
+        hull = cv2.convexHull(cv2.findNonZero(own))
+        filled[k] = np.count_nonzero(own) / np.count_nonzero(cv2.fillConvexPoly(np.zeros_like(own), hull, 1))
+    return filled
 
 
 def _mean_types(nuclei: NDArray[np.int32], type_probability: NDArray[np.float32], n: int) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import orjson
 import yaml
@@ -16,6 +16,7 @@ from pydantic import Field, JsonValue, model_validator
 from slidescore.assay.load import DIGEST_LENGTH
 from slidescore.assay.model import Block, Positive, Text
 from slidescore.assay.strict import parse_strict
+from slidescore.cells.decode import DecodeSettings
 from slidescore.cells.types import CELL_TYPES
 from slidescore.errors import ModelError, UnknownNameError, nearest_names
 
@@ -26,6 +27,10 @@ PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
 """Suffixes of files that can run code when they are opened."""
 MPP_TOLERANCE = 0.1
 """An assay may read at most this fraction finer or coarser than a model was trained at."""
+STRIDE: Final = 16
+"""Height and width of what the network sees are multiples of this: it halves the resolution four times."""
+MAX_NAME_SHOWN = 80
+"""Characters of a model's name or path that a message repeats."""
 NO_DIGEST = "0" * 64
 """Stands in a card for the digest of weights that are not saved yet."""
 
@@ -33,11 +38,15 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class CardInput(Block):
-    """What the network sees: um/px, how grey levels become numbers, and what height and width are multiples of."""
+    """What the network sees: um/px, how grey levels become numbers, and what height and width are multiples of.
+
+    `halo_um` is how far around a pixel the network has to see for its answer there to hold.
+    """
 
     mpp: Positive
-    normalisation: Text
-    stride: Annotated[int, Field(ge=1)]
+    normalisation: Literal["RGB / 255"]
+    stride: Literal[16]
+    halo_um: Positive
 
 
 class Calibration(Block):
@@ -122,22 +131,29 @@ def find_model(name_or_path: str | Path) -> Path:
     UnknownNameError
         If there is neither; the known names are listed.
     ModelError
-        If a pickle is given.
+        If a pickle is given, or the path cannot be looked at.
     """
-    if isinstance(name_or_path, str) and name_or_path in list_models():
+    known, path = list_models(), Path(name_or_path)
+    if isinstance(name_or_path, str) and name_or_path in known:
         return models_dir() / name_or_path
-    path = Path(name_or_path)
+    name = str(name_or_path)
+    shown = name if len(name) <= MAX_NAME_SHOWN else f"{name[:MAX_NAME_SHOWN]}..."
     if path.suffix.lower() in PICKLES:
-        raise _is_pickle(str(name_or_path))
-    if (path / CARD_FILE).is_file():
-        return path
-    if path.is_dir() and any(each.suffix.lower() in PICKLES for each in path.iterdir()):
-        raise _is_pickle(str(name_or_path))
-    known = list_models()
+        raise _is_pickle(shown)
+    try:
+        if (path / CARD_FILE).is_file():
+            return path
+        holds_pickle = path.is_dir() and any(each.suffix.lower() in PICKLES for each in path.iterdir())
+    except OSError as error:
+        raise ModelError(
+            f"cannot be read: {error.strerror}", where=f"model '{shown}'", remedy="give the name or folder of a model"
+        ) from error
+    if holds_pickle:
+        raise _is_pickle(shown)
     raise UnknownNameError(
         f"no model of that name and no folder with a {CARD_FILE}; "
-        f"{nearest_names(str(name_or_path), known) if known else 'none is shipped'}",
-        where=f"model '{name_or_path}'",
+        f"{nearest_names(shown, known) if known else 'none is shipped'}",
+        where=f"model '{shown}'",
         remedy="see models/ and docs/assay.md, or take cells.segmenter: classical",
     )
 
@@ -156,6 +172,18 @@ def read_card(folder: Path) -> Card:
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError("cannot be read", where=where, remedy="install the model again") from error
     return parse_strict(text, Card, ModelError, where=where, noun="a card", remedy="see models/README.md")
+
+
+def decode_settings(card: Card) -> DecodeSettings:
+    """Return the decode settings of a card.
+
+    Raises
+    ------
+    ModelError
+        Naming the first key that is unknown, missing or out of range.
+    """
+    settings: DecodeSettings = settings_from(DecodeSettings, card.decode, where=f"model '{card.name}' decode")
+    return settings
 
 
 def card_text(card: Card) -> str:

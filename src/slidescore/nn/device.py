@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 
 import torch
@@ -132,12 +133,33 @@ def list_gpus() -> list[str]:
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
+@dataclass(slots=True)
+class _Alone:
+    """How many slides of this process ask for single threads at this moment, and what held before the first."""
+
+    holders: int = 0
+    before: int = 1
+
+
+_ALONE, _ALONE_LOCK = _Alone(), Lock()
+
+
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Let each thread compute alone: tiles run in threads of their own, and sums do not depend on their number."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """Let each thread compute alone: tiles run in threads of their own, and sums do not depend on their number.
+
+    Torch keeps one number for the whole process, and new threads take it. So while several slides are scored at once it
+    stays 1, and the last one to end puts back what was there before the first.
+    """
+    with _ALONE_LOCK:
+        if _ALONE.holders == 0:
+            _ALONE.before = torch.get_num_threads()
+        _ALONE.holders += 1
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _ALONE_LOCK:
+            _ALONE.holders -= 1
+            if _ALONE.holders == 0:
+                torch.set_num_threads(_ALONE.before)

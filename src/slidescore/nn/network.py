@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from slidescore.cells.types import CELL_TYPES
+from slidescore.nn.card import STRIDE as STRIDE
 
 SHAPE_MAPS = ("center", "foreground", "distance")
 FOLD = 2
 """Pixels unfolded from channels along each axis."""
-STRIDE = 16
-"""Height and width must be multiples of this."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from slidescore.cells.decode import DecodeSettings, decode_maps
 from slidescore.cells.segmenter import Segmentation
 from slidescore.cells.types import TUMOR
-from slidescore.errors import DeviceError
-from slidescore.nn.card import Calibration, settings_from
+from slidescore.errors import DeviceError, DeviceMemoryError
+from slidescore.nn.card import Calibration, decode_settings
 from slidescore.nn.device import Device
 from slidescore.nn.network import SHAPE_MAPS, STRIDE, CellNetwork, fused
 from slidescore.nn.weights import Model, load_model
@@ -92,7 +92,7 @@ class NetworkSegmenter:
         Raises
         ------
         DeviceError
-            If the device's memory does not suffice.
+            If the device's memory does not suffice, or what it computes is no number.
         """
         maps = self.predict_maps(rgb)
         height, width = rgb.shape[1:3]
@@ -116,22 +116,28 @@ class NetworkSegmenter:
 
         Raises
         ------
-        DeviceError
+        DeviceMemoryError
             If the device's memory does not suffice.
+        DeviceError
+            If a map holds a value that is no number, or no finite one.
         """
-        pixels = torch.from_numpy(np.ascontiguousarray(_padded(rgb)))
-        try:
-            with torch.inference_mode(), self._turn():
-                # (N, H, W, 3) seen as (N, 3, H, W) is what torch calls channels last, the quick order.
-                seen = pixels.to(self.device.name).permute(0, 3, 1, 2).to(self.device.dtype) / GREY_LEVELS
-                shapes, types = self.network(seen)
-                # Probabilities in single precision: half of one has no steps fine enough near 1.
-                probability = torch.sigmoid(shapes.float()).cpu().numpy()
-                typed = calibrated(types.float(), self.calibration).cpu().numpy()
-        except torch.cuda.OutOfMemoryError as error:
+        # Torch warns of an array that may not be written to, so such a one is copied.
+        pixels = torch.from_numpy(np.require(_padded(rgb), requirements=["C", "W"]))
+        with _memory_of(self.device), torch.inference_mode(), self._turn():
+            # (N, H, W, 3) seen as (N, 3, H, W) is what torch calls channels last, the quick order.
+            seen = pixels.to(self.device.name).permute(0, 3, 1, 2).to(self.device.dtype) / GREY_LEVELS
+            shapes, types = self.network(seen)
+            # Asked before the sigmoid, which makes a harmless looking 1 of an overflow.
+            finite = bool(torch.isfinite(shapes).all() and torch.isfinite(types).all())
+            # Probabilities in single precision: half of one has no steps fine enough near 1.
+            probability = torch.sigmoid(shapes.float()).cpu().numpy()
+            typed = calibrated(types.float(), self.calibration).cpu().numpy()
+        if not finite:
             raise DeviceError(
-                f"out of memory on {self.device.name}", remedy="use fewer --workers, or --device cpu"
-            ) from error
+                f"the network's maps hold a value that is no finite number, in {self.device.precision} on "
+                f"{self.device.name}",
+                remedy="use --device cpu; 'slidescore doctor' says whether the model is whole",
+            )
         named = {name: np.ascontiguousarray(probability[:, k]) for k, name in enumerate(SHAPE_MAPS)}
         return Maps(named["center"], named["foreground"], named["distance"], typed)
 
@@ -155,6 +161,8 @@ def load_segmenter(name_or_path: str | Path, device: Device) -> NetworkSegmenter
     ------
     UnknownNameError, ModelError
         If the model cannot be loaded.
+    DeviceMemoryError
+        If the device's memory does not suffice.
     """
     return make_segmenter(load_model(name_or_path), device)
 
@@ -166,12 +174,26 @@ def make_segmenter(model: Model, device: Device) -> NetworkSegmenter:
     ------
     ModelError
         If the card's decode settings cannot be used.
+    DeviceMemoryError
+        If the device's memory does not suffice.
     """
-    network = fused(model.network).to(device=device.name, dtype=device.dtype, memory_format=torch.channels_last)
+    decode = decode_settings(model.card)
+    with _memory_of(device):
+        network = fused(model.network).to(device=device.name, dtype=device.dtype, memory_format=torch.channels_last)
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    decode: DecodeSettings = settings_from(DecodeSettings, model.card.decode, where=f"model '{model.name}' decode")
     return NetworkSegmenter(model.digest, device, network, decode, model.card.calibration)
+
+
+@contextmanager
+def _memory_of(device: Device) -> Iterator[None]:
+    """Say in one line that a device's memory does not suffice."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise DeviceMemoryError(
+            f"out of memory on {device.name}", remedy="use fewer --workers, or --device cpu"
+        ) from error
 
 
 def calibrated(logits: torch.Tensor, calibration: Calibration) -> torch.Tensor:

@@ -21,7 +21,7 @@ from slidescore.assay import Assay
 from slidescore.cells import TileCells, join_tiles
 from slidescore.errors import SlideOpenError
 from slidescore.pipeline.readers import ReaderPool
-from slidescore.pipeline.segmenters import build_segmenter, plan_segmenter, tile_threads
+from slidescore.pipeline.segmenters import SegmenterPlan, build_planned, plan_segmenter, tile_threads
 from slidescore.pipeline.tile import NO_AREA, AreaSums, TileContext, TileResult, failed_tile, score_tile
 from slidescore.pipeline.tile_table import tile_table
 from slidescore.slide import (
@@ -73,6 +73,7 @@ def analyze_slide(
     threads: int = 1,
     device: str = "auto",
     float32: bool = False,
+    plan: SegmenterPlan | None = None,
     on_progress: Progress | None = None,
     origin_px: tuple[int, int] = (0, 0),
 ) -> SlideAnalysis:
@@ -94,6 +95,8 @@ def analyze_slide(
         Where a network runs: auto, cpu, cuda or cuda:N.
     float32
         Whether a network computes in single precision everywhere, to compare with.
+    plan
+        Segmenter, device and precision as settled before; None settles them from `device` and `float32`.
     on_progress
         Told after every tile.
     origin_px
@@ -104,10 +107,10 @@ def analyze_slide(
     SlideOpenError, MissingResolutionError
         If the slide cannot be opened or states no usable resolution.
     InputError, UnknownNameError, ModelError, DeviceError
-        If the segmenter cannot run on the device, or its model cannot be used.
+        If the segmenter cannot run on the device, or its model cannot be used or is another one than was planned.
     """
-    planned = plan_segmenter(assay, device, float32=float32)
-    segmenter = build_segmenter(assay, planned.device, float32=float32)
+    planned = plan or plan_segmenter(assay, device, float32=float32)
+    segmenter = build_planned(assay, planned)
     with ReaderPool(open_reader) as readers, tile_threads(assay):
         reader = readers.get()
         reading = assay.reading
@@ -121,9 +124,9 @@ def analyze_slide(
         estimate = _estimate(reader, grid, tissue, white, fixed, assay)
         vectors = estimate.vectors if estimate else fixed
         within = _within(annotations, tissue)
-        plan = plan_tiles(grid, within, core_px=assay.tiles.core_px, halo_um=assay.tiles.halo_um, origin_px=origin_px)
+        tiles = plan_tiles(grid, within, core_px=assay.tiles.core_px, halo_um=assay.tiles.halo_um, origin_px=origin_px)
         context = TileContext(
-            grid, plan, tissue, annotations, white.rgb, vectors, segmenter, assay.cells, assay.stains,
+            grid, tiles, tissue, annotations, white.rgb, vectors, segmenter, assay.cells, assay.stains,
             assay.tiles,
         )  # fmt: skip
         results = list(_score_tiles(readers, context, threads, on_progress))
@@ -135,7 +138,7 @@ def analyze_slide(
                 "level": grid.level,
                 "factor": grid.factor,
                 "upsampled": grid.upsampled,
-                "n_tiles": len(plan.tiles),
+                "n_tiles": len(tiles.tiles),
                 "n_seam_merged": joined.n_merged,
                 "n_seam_restored": joined.n_restored,
             },

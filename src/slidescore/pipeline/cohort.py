@@ -262,8 +262,8 @@ class _Cohort:
             identity=slide.identity,
         )  # fmt: skip
         return SlideJob(
-            slide.source.path, slide.identity, self.assay, self.folder.slide(slide.identity.slide_id).path, key,
-            options.mpp, roi, 1, options.overlay_mpp, self.segmenter.device, self.segmenter.float32, notes,
+            slide.source.path, slide.identity, self.assay, self.segmenter,
+            self.folder.slide(slide.identity.slide_id).path, key, options.mpp, roi, 1, options.overlay_mpp, notes,
         )  # fmt: skip
 
     def _end(self, number: int, outcome: SlideOutcome | SlidescoreError) -> None:

@@ -31,6 +31,7 @@ from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
 from slidescore.report.files import read_json, read_parquet, write_csv, write_json
 from slidescore.report.read_rows import read_rows
 from slidescore.report.run_folder import RunFolder, SlideFolder, held, list_results, open_run_folder
+from slidescore.scoring.tumor_model import refuse_other_cells
 from slidescore.slide import SlideReader, fingerprint, open_slide
 from slidescore.version import library_versions, slidescore_version
 
@@ -71,7 +72,7 @@ def rescore(
     ------
     AssayError
         If the new assay differs left of the wall: that needs a new score. If the tumor model is none, or was trained on
-        cells measured otherwise.
+        cells measured otherwise. In both cases before `out` is made.
     RunFolderError
         If `run` is no run folder or `out` cannot be written.
     """
@@ -81,6 +82,8 @@ def rescore(
     if Path(out).resolve() == source.path.resolve():
         raise RunFolderError("is the run itself", where=str(out), remedy="give another --out")
     old_run, results = read_json(source.run_json), list_results(source)
+    for old in results:
+        refuse_other_cells(loaded.assay, old["model"]["digest"])
     target = open_run_folder(Path(out), loaded, overwrite=overwrite)
     with held(target):
         _write_run_json(target, old_run, loaded, command)
@@ -89,7 +92,7 @@ def rescore(
             if on_slide:
                 on_slide(number, len(results), old["file"])
             records[old["slide_id"]] = _rescore_slide(source, target, old, loaded.assay, old_run)
-        rows = _rows(source, records, loaded.assay)
+        rows = _rows(source, records, loaded.assay, old_run)
         write_csv(target.path / "scores.csv", SCORE_COLUMNS, rows)
         scored = [records[row["slide_id"]] for row in rows if row["slide_id"] in records]
         regions = [region for record in scored for region in record["regions"]]
@@ -186,15 +189,18 @@ def _reach(old: dict[str, Any], assay: Assay, run: dict[str, Any]) -> tuple[Slid
         return None, annotations
 
 
-def _rows(source: RunFolder, records: dict[str, dict[str, Any]], assay: Assay) -> list[dict[str, Any]]:
-    """Keep the order of the old table; a slide that failed there has failed here too."""
+def _rows(
+    source: RunFolder, records: dict[str, dict[str, Any]], assay: Assay, run: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Keep the order of the old table; a slide that failed there, or has no result of that run, has failed here too."""
     rows = []
     for old in read_rows(source.path / "scores.csv", SCORE_COLUMNS):
         if old["slide_id"] in records:
             rows.append(records[old["slide_id"]]["scores"])
         else:
+            failed = old if old["status"] == "failed" else _not_reached(old, run)
             rows.append(
-                old
+                failed
                 | {
                     "compartment": assay.score.compartment,
                     "cutoff": assay.call.cutoff.text,
@@ -203,6 +209,13 @@ def _rows(source: RunFolder, records: dict[str, dict[str, Any]], assay: Assay) -
                 }
             )
     return rows
+
+
+def _not_reached(old: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+    """Make the row of a slide without a result of its run: the run was stopped before it."""
+    kept = {name: old[name] for name in ("slide_id", "file", "patient_id")}
+    made = {"status": "failed", "reason": "not reached", "model_digest": run["model"]["digest"]}
+    return dict.fromkeys(SCORE_COLUMNS) | kept | made
 
 
 def _write_run_json(target: RunFolder, old: dict[str, Any], loaded: LoadedAssay, command: tuple[str, ...]) -> None:

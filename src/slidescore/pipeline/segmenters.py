@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from slidescore.assay import Assay
 from slidescore.cells import ClassicalSegmenter, Segmenter
-from slidescore.errors import InputError, ModelError
-from slidescore.nn.card import MPP_TOLERANCE, Card, find_model, read_card, read_weights
+from slidescore.errors import AssayError, InputError, ModelError
+from slidescore.nn.card import MPP_TOLERANCE, Card, decode_settings, find_model, read_card, read_weights
 
 CPU_NAMES = ("auto", "cpu")
 """What --device may be without a network."""
@@ -56,8 +56,8 @@ def plan_segmenter(assay: Assay, device: str = "auto", *, float32: bool = False)
     ------
     InputError
         If there is no such device, or the segmenter cannot run there.
-    UnknownNameError, ModelError
-        If the assay's model is unknown, damaged, or was trained at another resolution.
+    UnknownNameError, ModelError, AssayError
+        If the assay's model is unknown, damaged, or was trained at another resolution, or the tiles do not suit it.
     """
     name, decode = assay.cells.segmenter, assay.reading.decode
     if name == "classical":
@@ -69,42 +69,77 @@ def plan_segmenter(assay: Assay, device: str = "auto", *, float32: bool = False)
         return SegmenterPlan(segmenter.name, segmenter.digest, f"cpu-float32-{name}-{decode}", "cpu", "CPU", float32)
     from slidescore.nn.device import resolve_device
 
-    card = check_model(assay)
     settled = resolve_device(device, float32=float32)
+    card = check_model(assay)
     return SegmenterPlan(
         name, card.digest, f"{settled.profile}-{name}-{decode}", settled.name, settled.hardware, float32
     )
 
 
 def check_model(assay: Assay) -> Card:
-    """Read the card of the assay's model and check that its weights are whole and its resolution is the assay's.
+    """Read the card of the assay's model and check that its weights are whole and that the assay suits it.
 
     Raises
     ------
     UnknownNameError, ModelError
-        If they are not.
+        If they are not, or the model was trained at another resolution.
+    AssayError
+        If tiles are not cut as the model needs them.
     """
     folder = find_model(assay.cells.network.model)
     card = read_card(folder)
     read_weights(folder, card)
+    decode_settings(card)
     if abs(assay.reading.mpp / card.input.mpp - 1.0) > MPP_TOLERANCE:
         raise ModelError(
             f"was trained at {card.input.mpp:g} um/px, the assay reads {assay.reading.mpp:g}",
             where=f"model '{card.name}'",
             remedy=f"set reading.mpp to {card.input.mpp:g} or take another model",
         )
+    # The network halves the resolution; tiles agree at their seams only where they begin on the same coarse grid.
+    if assay.tiles.core_px % card.input.stride:
+        raise AssayError(
+            f"{assay.tiles.core_px} is no multiple of {card.input.stride}, as model '{card.name}' needs",
+            where="tiles.core_px",
+            remedy=f"set it to {assay.tiles.core_px // card.input.stride * card.input.stride}",
+        )
+    if assay.tiles.halo_um < card.input.halo_um:
+        raise AssayError(
+            f"{assay.tiles.halo_um:g} um are less than the {card.input.halo_um:g} that model '{card.name}' needs",
+            where="tiles.halo_um",
+            remedy=f"set it to {card.input.halo_um:g}",
+        )
     return card
 
 
 def build_segmenter(assay: Assay, device: str = "auto", *, float32: bool = False) -> Segmenter:
     """Build the segmenter that the assay names; parameters and errors as in `plan_segmenter`."""
-    plan_segmenter(assay, device, float32=float32)
+    return build_planned(assay, plan_segmenter(assay, device, float32=float32))
+
+
+def build_planned(assay: Assay, plan: SegmenterPlan) -> Segmenter:
+    """Build the segmenter of a plan; the weights are read once, and must be those that were planned.
+
+    Raises
+    ------
+    UnknownNameError, ModelError
+        If the model cannot be loaded, or is another one than was planned.
+    InputError, DeviceError
+        If the device is not there any more, or its memory does not suffice.
+    """
     if assay.cells.segmenter == "classical":
         return ClassicalSegmenter(assay.cells.classical)
     from slidescore.nn.device import resolve_device
     from slidescore.nn.segmenter import load_segmenter
 
-    return load_segmenter(assay.cells.network.model, resolve_device(device, float32=float32))
+    segmenter = load_segmenter(assay.cells.network.model, resolve_device(plan.device, float32=plan.float32))
+    if segmenter.digest != plan.digest:
+        raise ModelError(
+            f"was replaced while the run was going on: it is {segmenter.digest}, and {plan.digest} was planned",
+            where="cells.network.model",
+            remedy="run the same command again",
+        )
+    return segmenter
 
 
 def tile_threads(assay: Assay) -> AbstractContextManager[None]:

@@ -6,23 +6,27 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, load_annotations
 from slidescore.assay import DEFAULT_ASSAY, Assay, assay_digest, left_digest, load_assay
-from slidescore.pipeline.analysis import Progress, analyze_slide
+from slidescore.errors import DeviceMemoryError
+from slidescore.pipeline.analysis import Progress, SlideAnalysis, analyze_slide
 from slidescore.pipeline.judge import SlideIdentity, SlideResult, judge_slide
 from slidescore.pipeline.publish import write_slide_pictures, write_slide_tables
 from slidescore.pipeline.readers import PictureReader
-from slidescore.pipeline.segmenters import SegmenterPlan
+from slidescore.pipeline.segmenters import SegmenterPlan, plan_segmenter
 from slidescore.report.run_folder import SlideFolder
+from slidescore.scoring.tumor_model import refuse_other_cells
 from slidescore.slide import SlideReader, fingerprint, open_slide, slide_ids
 from slidescore.slide.discover import SlideInput
 from slidescore.version import slidescore_version
 
 BYTES_PER_MB = 2**20
+CPU = "cpu"
+"""The device that is always there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +35,8 @@ class SlideJob:
 
     Attributes
     ----------
-    device, float32
-        Where a network runs, and whether in single precision.
+    segmenter
+        Which segmenter runs where.
     notes
         Findings made before the slide was opened, as flags: name, level, text.
     key
@@ -42,14 +46,13 @@ class SlideJob:
     path: Path
     identity: SlideIdentity
     assay: Assay
+    segmenter: SegmenterPlan
     folder: Path
     key: dict[str, Any]
     mpp: float | None
     roi: Path | None
     threads: int
     overlay_mpp: float | None
-    device: str = "auto"
-    float32: bool = False
     notes: tuple[dict[str, str], ...] = ()
 
 
@@ -96,17 +99,19 @@ def score_slide(
     Raises
     ------
     SlideOpenError, MissingResolutionError, AssayError, AnnotationError
-        If the slide, its resolution, the assay or the annotations cannot be used.
+        If the slide, its resolution, the assay with its tumor model or the annotations cannot be used.
     InputError, UnknownNameError, ModelError, DeviceError
         If the segmenter cannot run on the device, or its model cannot be used.
     """
     path = Path(path)
     values = assay if isinstance(assay, Assay) else load_assay(assay).assay
+    segmenter = plan_segmenter(values, device, float32=float32)
+    refuse_other_cells(values, segmenter.digest)
     annotations = load_annotations(Path(roi), values.tissue.annotations) if roi else NO_ANNOTATIONS
     [(slide_id, _)] = slide_ids([(SlideInput(path, path.name), fingerprint(path))])
     return _measure_and_judge(
-        lambda: open_slide(path), values, SlideIdentity(slide_id, path.name), mpp, annotations, roi, threads,
-        device, float32, on_progress, (),
+        lambda: open_slide(path), values, segmenter, SlideIdentity(slide_id, path.name), mpp, annotations, roi,
+        threads, on_progress, (),
     )  # fmt: skip
 
 
@@ -123,13 +128,14 @@ def score_job(job: SlideJob, report: Callable[[tuple[int, int, int]], None]) -> 
     folder.begin()
     annotations = load_annotations(job.roi, job.assay.tissue.annotations) if job.roi is not None else NO_ANNOTATIONS
     result = _measure_and_judge(
-        lambda: open_slide(job.path), job.assay, job.identity, job.mpp, annotations, job.roi, job.threads,
-        job.device, job.float32, _throttled(report), job.notes,
+        lambda: open_slide(job.path), job.assay, job.segmenter, job.identity, job.mpp, annotations, job.roi,
+        job.threads, _throttled(report), job.notes,
     )  # fmt: skip
     write_slide_tables(folder.work, result)
     with PictureReader(lambda: open_slide(job.path)) as reader:
         write_slide_pictures(folder.work, result, reader, annotations, overlay_mpp=job.overlay_mpp, threads=job.threads)
-    folder.finish(result.record, job.key)
+    # A fallback has another profile than was planned, so the next run tries the planned one again.
+    folder.finish(result.record, {**job.key, "profile": result.record["profile"]})
     return SlideOutcome(result.record, _timing(result, time.perf_counter() - started))
 
 
@@ -160,25 +166,44 @@ def slide_key(
 def _measure_and_judge(
     open_reader: Callable[[], SlideReader],
     assay: Assay,
+    segmenter: SegmenterPlan,
     identity: SlideIdentity,
     mpp: float | None,
     annotations: AnnotationSet,
     roi: str | Path | None,
     threads: int,
-    device: str,
-    float32: bool,
     on_progress: Progress | None,
     notes: tuple[dict[str, str], ...],
 ) -> SlideResult:
-    analysis = analyze_slide(
-        open_reader, assay, mpp=mpp, annotations=annotations, threads=threads, device=device, float32=float32,
-        on_progress=on_progress,
-    )  # fmt: skip
+    def measure(plan: SegmenterPlan) -> SlideAnalysis:
+        return analyze_slide(
+            open_reader, assay, mpp=mpp, annotations=annotations, threads=threads, plan=plan, on_progress=on_progress
+        )
+
+    analysis = _measure_where_it_fits(measure, assay, segmenter)
     analysis.facts["annotations"] = (
         {"file": Path(roi).name, "digest": annotations.digest, "counts": annotations.counts()} if roi else None
     )
     analysis.facts["notes"] = [dict(note) for note in notes]
     return judge_slide(analysis, assay, identity)
+
+
+def _measure_where_it_fits(
+    measure: Callable[[SegmenterPlan], SlideAnalysis], assay: Assay, segmenter: SegmenterPlan
+) -> SlideAnalysis:
+    """Measure a slide; where a GPU's memory does not suffice, all of it again on the CPU: one slide, one profile."""
+    try:
+        return measure(segmenter)
+    except DeviceMemoryError as error:
+        if segmenter.device == CPU:
+            raise
+        problem = error.message
+    on_cpu = plan_segmenter(assay, CPU, float32=segmenter.float32)
+    # What was planned stays planned: another model must not slip in with another device.
+    analysis = measure(replace(on_cpu, digest=segmenter.digest))
+    note = f"{problem}: measured again from the start as {on_cpu.profile} instead of {segmenter.profile}"
+    analysis.facts["degradations"] = [note, *analysis.facts["degradations"]]
+    return analysis
 
 
 def _throttled(report: Callable[[tuple[int, int, int]], None]) -> Progress:

@@ -188,11 +188,24 @@ def _locked(lock: Path, run: Path) -> TextIO:
 def list_results(folder: RunFolder) -> list[dict[str, Any]]:
     """Read the result.json of every finished slide that run.json lists, by file name.
 
+    A result of another assay, segmenter or version than run.json names is of an earlier command, whose successor was
+    stopped before it came to that slide; it is left out.
+
     Raises
     ------
     RunFolderError
         If one cannot be read.
     """
-    paths = [folder.slide(slide_id).result for slide_id in read_json(folder.run_json).get("slides", {})]
+    run = read_json(folder.run_json)
+    paths = [folder.slide(slide_id).result for slide_id in run.get("slides", {})]
     results = [read_json(path) for path in paths if path.is_file()]
-    return sorted(results, key=lambda record: str(record.get("file")))
+    return sorted((each for each in results if _made_by(each) == _made_by(run)), key=lambda each: str(each.get("file")))
+
+
+def _made_by(content: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Say what made a run.json or a result.json: digests of assay and segmenter, and the version that judged.
+
+    The `key` of a result will not do here: after a rescore it still names the version that measured.
+    """
+    parts = (("assay", "digest"), ("model", "digest"), ("versions", "slidescore"))
+    return tuple((content.get(part) or {}).get(name) for part, name in parts)

@@ -185,11 +185,19 @@ def _rules(cells: pa.Table, scores: Mapping[str, Any], assay: Assay) -> list[dic
 
 
 def _type_counts(cells: pa.Table, assay: Assay) -> Numbers:
-    """Count the types of cells that are no tumor cells; nothing where no type was told."""
+    """Count the types of cells that are no tumor cells; nothing where no type was told.
+
+    Where the rule counts every cell, all four types are counted, each cell by its highest probability.
+    """
     if np.isnan(floats(cells, "lymphocyte_probability")).all():
         return []
-    n = np.bincount(cell_types(cells, assay)[counted_cells(cells)], minlength=len(CELL_TYPES))
-    return [(TYPE_NAMES[k], show_number(int(n[k])), "") for k in range(len(CELL_TYPES)) if k != TUMOR]
+    found = np.bincount(cell_types(cells, assay)[counted_cells(cells)], minlength=len(CELL_TYPES))
+    numbers = dict(zip(TYPE_NAMES, map(show_number, found.tolist()), strict=True))
+    n_tumor = numbers.pop(TYPE_NAMES[TUMOR])
+    if assay.tumor.rule == "all":
+        note = "by highest probability; the rule counts every cell"
+        return [("Of the type tumor", n_tumor, note), *((name, n, note) for name, n in numbers.items())]
+    return [(name, n, "") for name, n in numbers.items()]
 
 
 def _counts(result: Mapping[str, Any], types: Numbers, n_excluded: int) -> Numbers:

@@ -20,31 +20,39 @@ def tumor_cells(cells: pa.Table, assay: Assay) -> NDArray[np.bool_]:
     """Return which cells are tumor cells under the assay's rule; bool, (N,).
 
     With rule `all` every cell is, unless an annotation of class Other gave it probability 0. With rule `probability` a
-    cell is tumor when tumor_probability >= tumor.min_probability; a cell that nothing decided is not.
+    cell is tumor when tumor_probability >= tumor.min_probability, and not where such an annotation gave it 0; a cell
+    that nothing decided is not.
     """
     probability = floats(cells, "tumor_probability")
     if assay.tumor.rule == "all":
         return np.isnan(probability) | (probability > 0)
-    return probability >= np.float32(assay.tumor.min_probability)
+    return _at_least(probability, assay.tumor.min_probability)
 
 
 def strict_tumor_cells(cells: pa.Table, assay: Assay) -> NDArray[np.bool_]:
     """Return which cells are tumor cells beyond doubt, tumor_probability >= tumor.strict_probability; bool, (N,)."""
-    strict: NDArray[np.bool_] = floats(cells, "tumor_probability") >= np.float32(assay.tumor.strict_probability)
-    return strict
+    return _at_least(floats(cells, "tumor_probability"), assay.tumor.strict_probability)
+
+
+def _at_least(probability: NDArray[np.float32], least: float) -> NDArray[np.bool_]:
+    """Compare in the precision of the table; what an annotation settled as Other, exactly 0, is never enough."""
+    enough: NDArray[np.bool_] = (probability > 0) & (probability >= np.float32(least))
+    return enough
 
 
 def cell_types(cells: pa.Table, assay: Assay) -> NDArray[np.int8]:
     """Return the type of each cell as an index into `slidescore.cells.types.CELL_TYPES`; int8, (N,).
 
-    Tumor is what the assay's rule says. Of the rest each cell takes the likeliest of lymphocyte, stromal and other,
-    other having the probability that the three stored ones leave; a cell without probabilities is other.
+    With rule `probability` tumor is what the rule says, and of the rest each cell takes the likeliest of lymphocyte,
+    stromal and other. Rule `all` says that every cell counts, not what it is: there each cell takes the likeliest of
+    all four. Other has the probability that the three stored ones leave; a cell without probabilities is other.
     """
     columns = ("tumor_probability", "lymphocyte_probability", "stromal_probability")
     tumor, lymphocyte, stromal = (np.nan_to_num(floats(cells, name), nan=0.0) for name in columns)
     rest = np.stack([lymphocyte, stromal, 1.0 - tumor - lymphocyte - stromal], axis=1)
     likeliest = np.array([LYMPHOCYTE, STROMAL, OTHER], dtype=np.int8)[np.argmax(rest, axis=1)]
-    return np.where(tumor_cells(cells, assay), np.int8(TUMOR), likeliest).astype(np.int8)
+    is_tumor = tumor >= rest.max(axis=1) if assay.tumor.rule == "all" else tumor_cells(cells, assay)
+    return np.where(is_tumor, np.int8(TUMOR), likeliest).astype(np.int8)
 
 
 def counted_cells(cells: pa.Table) -> NDArray[np.bool_]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ LIMITS = (
     "Research use only.",
 )
 MODEL_NAME = r"[a-z0-9][a-z0-9._-]*"
+HALO_UM = 64.0
+"""What tiles must see beyond their core. The network reaches 78 um in theory; beyond 64 nothing changes a cell."""
 CHECKED_EVERY = 2
 """Rounds between looks at the held-back fields."""
 
@@ -105,15 +108,18 @@ def train_cells(
     if not re.fullmatch(MODEL_NAME, out.name):
         raise InputError("a model's name is of a-z, 0-9, dot, dash and underscore", where=f"--out {out}",
                          remedy="give the folder such a name: it becomes the model's")  # fmt: skip
-    work = out / "training"
     where = resolve_device(device, float32=True)
-    # Vanishing gradients become denormal numbers, which a CPU computes several times slower. Threads inherit the
-    # setting, so it comes before the first of them.
-    torch.set_flush_denormal(True)
-    torch.set_num_threads(available_cores())
     scenes = load_scenes(data)
-    _settle_recipe(work / "recipe.json", recipe)
-    groups = draw_held_back(scenes)
+    _settle_recipe(out / "training" / "recipe.json", recipe)
+    with _training_arithmetic():
+        return _train(out, recipe, where, scenes, on_round)
+
+
+def _train(
+    out: Path, recipe: CellsRecipe, where: Device, scenes: Sequence[Scene], on_round: Callable[[RoundReport], None]
+) -> Card:
+    """Train the rounds that are left, and write the model."""
+    work, groups = out / "training", draw_held_back(scenes)
     trainee = begin(recipe.network, recipe.loop, where.name)
     checkpoint = work / "checkpoint.safetensors"
     if checkpoint.exists():
@@ -134,6 +140,22 @@ def train_cells(
     finally:
         painter.close()
     return _finish(out, recipe, trainee.average.eval(), _predict(trainee.average, where, groups), scenes)
+
+
+@contextmanager
+def _training_arithmetic() -> Iterator[None]:
+    """Take vanishing numbers for 0, which a CPU computes several times faster, and all cores; undone at the end.
+
+    Threads inherit the first from the one that starts them, so it comes before any of them.
+    """
+    before = torch.get_num_threads()
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(available_cores())
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(before)
 
 
 def _settle_recipe(path: Path, recipe: CellsRecipe) -> None:
@@ -167,7 +189,7 @@ def _finish(
     }
     card = Card(
         schema_version=1, name=out.name, version="1", sha256=NO_DIGEST, architecture={},
-        input=CardInput(mpp=FIELD_MPP, normalisation="RGB / 255", stride=STRIDE), types=CELL_TYPES,
+        input=CardInput(mpp=FIELD_MPP, normalisation="RGB / 255", stride=STRIDE, halo_um=HALO_UM), types=CELL_TYPES,
         decode=asdict(decode), calibration=calibration,
         training=Training(
             data=tuple(SOURCES[name] for name in SOURCES if any(scene.source == name for scene in scenes)),

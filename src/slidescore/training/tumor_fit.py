@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
-from slidescore.assay.tumor_model import SCHEMA, UNSIGNED, Calibration, CrossValidation, TumorModel, sign
+from slidescore.assay.tumor_model import SCHEMA, UNSIGNED, CrossValidation, PlattScaling, TumorModel, sign
 from slidescore.errors import InputError
 from slidescore.version import slidescore_version
 
@@ -152,7 +152,7 @@ def fit_tumor_model(
         scales=tuple(final.scales.tolist()),
         coefficients=tuple(final.coefficients.tolist()),
         intercept=final.intercept,
-        calibration=Calibration(*final.calibration),
+        calibration=PlattScaling(*final.calibration),
         classes=("Other", "Tumor"),
         cross_validation=report,
         slidescore_version=slidescore_version(),
