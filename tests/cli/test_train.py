@@ -230,7 +230,8 @@ def test_what_is_no_run_or_no_model_is_one_line(run, trained, tmp_path):
 def test_a_model_of_another_segmenters_cells_is_refused(run, trained, tmp_path):
     other = make_run_folder(tmp_path / "run", classical_loaded(), {"a.svs": make_field(1, n=200)})
     path = RunFolder(other.path).slide(other.slide_id("a.svs")).result
-    path.write_text(path.read_text().replace('"digest": "classical-1"', '"digest": "network-2"'))
+    for each in (path, other.path / "run.json"):
+        each.write_text(each.read_text().replace('"digest": "classical-1"', '"digest": "network-2"'))
     words = ("rescore", other.path, "--out", tmp_path / "out", "--tumor-model", trained[0])
     assert "was trained on cells of segmenter classical-1, and these are of network-2" in refused(AssayError, *words)
 

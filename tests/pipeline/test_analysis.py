@@ -30,7 +30,7 @@ MEASURED = (
 @pytest.fixture(scope="session")
 def small_tiles(assay: Assay, change) -> Assay:
     """The default assay with tiles so small that an island has many."""
-    return change(assay, {"tiles.core_px": 256})
+    return change(assay, {"tiles.core_px": 256, "tiles.halo_um": 40.0})
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ def test_the_threshold_lies_between_false_and_true_peaks() -> None:
 
 
 def test_faint_nuclei_lower_it() -> None:
-    field = made_field(CENTERS_PX, heights=[0.22] * 6)
+    field = made_field(CENTERS_PX, heights=[0.28] * 6)
     assert choose_decode({"one": [field]}).min_center == min(CANDIDATES["min_center"])
 
 
@@ -35,11 +35,11 @@ def test_peaks_close_together_ask_for_a_smaller_distance() -> None:
 
 
 def test_every_group_counts_the_same_however_many_fields_it_has() -> None:
-    faint = made_field(CENTERS_PX, heights=[0.22] * 6)
-    noisy = made_field(CENTERS_PX, false=4, heights=[0.9, 0.9, 0.24, 0.24, 0.24, 0.24])
+    faint = made_field(CENTERS_PX, heights=[0.28] * 6)
+    noisy = made_field(CENTERS_PX, false=4, heights=[0.9, 0.9, 0.29, 0.29, 0.29, 0.29])
     # Alone each knows what it wants; three faint fields in one group do not outvote two noisy groups.
-    assert choose_decode({"a": [faint] * 3, "b": [faint] * 3, "c": [noisy]}).min_center == 0.2
-    assert choose_decode({"a": [noisy]}).min_center > 0.24
+    assert choose_decode({"a": [faint] * 3, "b": [faint] * 3, "c": [noisy]}).min_center == 0.25
+    assert choose_decode({"a": [noisy]}).min_center > 0.29
 
 
 def test_cells_are_collected_with_what_was_said_of_them() -> None:
@@ -54,35 +54,32 @@ def test_cells_are_collected_with_what_was_said_of_them() -> None:
     assert (probability.shape, types.shape) == ((0, 4), (0,))
 
 
-@pytest.mark.parametrize(("temperature", "shift"), [(1.0, 0.0), (2.5, 0.0), (1.0, 1.2), (1.8, -1.5), (0.6, 0.7)])
-def test_a_known_temperature_and_shift_are_found_again(temperature: float, shift: float) -> None:
+@pytest.mark.parametrize("temperature", [0.6, 1.0, 2.5])
+def test_a_known_temperature_is_found_again(temperature: float) -> None:
     rng = np.random.default_rng(4)
     u = rng.normal(0, 2, 20_000)
     types = np.where(rng.random(len(u)) < 1 / (1 + np.exp(-u)), TUMOR, LYMPHOCYTE).astype(np.int8)
     # What the network says: logits which the calibration turns into u against 0.
-    logits = np.stack([temperature * u - shift, 0 * u, 0 * u - 25, 0 * u - 25], axis=1)
+    logits = np.stack([temperature * u, 0 * u, 0 * u - 25, 0 * u - 25], axis=1)
     said = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
     found = fit_calibration(said, types)
     assert found.type_temperature == pytest.approx(temperature, rel=0.08)
-    assert found.tumor_shift == pytest.approx(shift, abs=0.1)
     tumor = calibrate_types(said, found, axis=1)[:, TUMOR]
     for low in (0.1, 0.4, 0.7):
         inside = (tumor > low) & (tumor < low + 0.2)
         assert (types[inside] == TUMOR).mean() == pytest.approx(tumor[inside].mean(), abs=0.03)
 
 
-def test_the_mix_of_the_data_does_not_become_the_prior() -> None:
-    """Ten times as many tumor cells leave the calibration where it was."""
+def test_the_mix_of_the_held_back_fields_shifts_nothing() -> None:
     rng = np.random.default_rng(4)
-    is_tumor = np.repeat([True, False], 4000)
+    is_tumor = np.repeat([True, False], [8000, 800])
     u = rng.normal(np.where(is_tumor, 1.5, -1.5), 1.5)
     said = np.zeros((len(u), 4), np.float32)
     said[:, TUMOR], said[:, LYMPHOCYTE] = 1 / (1 + np.exp(-u)), 1 / (1 + np.exp(u))
-    types = np.where(is_tumor, TUMOR, LYMPHOCYTE).astype(np.int8)
-    many = np.concatenate([np.repeat(np.flatnonzero(is_tumor), 10), np.flatnonzero(~is_tumor)])
-    even, uneven = fit_calibration(said, types), fit_calibration(said[many], types[many])
-    assert uneven.tumor_shift == pytest.approx(even.tumor_shift, abs=1e-2)
-    assert uneven.type_temperature == pytest.approx(even.type_temperature, rel=1e-2)
+    found = fit_calibration(said, np.where(is_tumor, TUMOR, LYMPHOCYTE).astype(np.int8))
+    assert found.tumor_shift == 0
+    tumor = calibrate_types(said, found, axis=1)[:, TUMOR]
+    np.testing.assert_array_equal(tumor > 0.5, said[:, TUMOR] > 0.5)
 
 
 @pytest.mark.parametrize("types", [[], [TUMOR, TUMOR], [LYMPHOCYTE]])

@@ -71,16 +71,19 @@ def test_the_test_list_is_examined_as_it_is_and_in_every_fixed_rendering(
     results = examine(segmenter, vectors, write_data(tmp_path))
     assert [each.kind for each in results] == [REAL, *EXAMINATIONS]
     assert all((each.n_fields, each.n_patients) == (1, 1) for each in results)
-    assert len(segmenter.seen) == 3
+    assert len(segmenter.seen) == 1 + len(EXAMINATIONS)
     np.testing.assert_array_equal(segmenter.seen[0], rgb)  # the picture itself, not a rendering of it
     assert all(not np.array_equal(segmenter.seen[0], image) for image in segmenter.seen[1:])
     assert all(each.cells.f1 > 0.95 for each in results)  # points are rounded to pixels
     assert results[0].f1_low == results[0].f1_high == results[0].cells.f1  # one patient, no spread
 
 
+UNTYPED = (np.empty(0, np.float32), np.empty(0, np.int8))
+
+
 def test_fields_of_a_patient_stay_together_in_the_interval() -> None:
     good, bad = Counts(90, 100, 100), Counts(30, 100, 100)
-    fields = [ExaminedField(str(k), "p" if k < 2 else "q", good if k < 2 else bad, ()) for k in range(4)]
+    fields = [ExaminedField(str(k), "p" if k < 2 else "q", good if k < 2 else bad, (), *UNTYPED) for k in range(4)]
     summary = summarize("h", fields)
     assert (summary.n_fields, summary.n_patients, summary.cells) == (4, 2, Counts(240, 400, 400))
     assert (summary.f1_low, summary.f1_high) == (0.3, 0.9)  # both draws may be of one patient
@@ -89,9 +92,9 @@ def test_fields_of_a_patient_stay_together_in_the_interval() -> None:
 
 def test_types_are_added_up_only_where_every_field_has_them() -> None:
     types = (Counts(1, 2, 2), Counts(0, 1, 0), NO_COUNTS, NO_COUNTS)
-    typed = [ExaminedField(str(k), str(k), Counts(1, 3, 2), types) for k in range(2)]
+    typed = [ExaminedField(str(k), str(k), Counts(1, 3, 2), types, *UNTYPED) for k in range(2)]
     assert summarize("h", typed).types == (Counts(2, 4, 4), Counts(0, 2, 0), NO_COUNTS, NO_COUNTS)
-    assert summarize("h", [*typed, ExaminedField("c", "c", NO_COUNTS, ())]).types == ()
+    assert summarize("h", [*typed, ExaminedField("c", "c", NO_COUNTS, (), *UNTYPED)]).types == ()
 
 
 def test_the_interval_is_that_of_the_bootstrap_and_always_the_same() -> None:

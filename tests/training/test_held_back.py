@@ -25,6 +25,7 @@ def test_only_held_back_fields_are_drawn_each_in_every_stain(scenes: list[Scene]
     groups = {group.name: group for group in draw_held_back(scenes)}
     assert list(groups) == [
         "m2c_he", "m2c_ihc", "m2c_sheet", "dsb_he", "dsb_ihc", "brecahad_ihc", "glands_he", "glands_ihc",
+        "glands_heavy",
     ]  # fmt: skip
     held = {
         source: {s.name for s in scenes if s.source == source and s.split == "val"} for source in (DSB, M2C, BRECAHAD)
@@ -54,4 +55,4 @@ def test_the_same_fields_come_out_every_time_whatever_is_trained_on(scenes: list
 
 def test_without_held_back_fields_glands_remain(scenes: list[Scene]) -> None:
     groups = draw_held_back([scene for scene in scenes if scene.split == "train"])
-    assert [group.name for group in groups] == ["glands_he", "glands_ihc"]
+    assert [group.name for group in groups] == ["glands_he", "glands_ihc", "glands_heavy"]

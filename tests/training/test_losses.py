@@ -98,7 +98,7 @@ def test_a_batch_of_which_nothing_is_known_is_finite() -> None:
     assert float(losses["total"]) == 0.0
 
 
-def test_a_lymphocyte_taken_for_tumor_costs_more_than_the_reverse() -> None:
+def test_a_lymphocyte_taken_for_tumor_costs_as_much_as_the_reverse() -> None:
     targets = targets_of()
     shapes = torch.zeros(2, 3, 16, 16)
     called = torch.zeros(2, 4, 4, 4)
@@ -106,4 +106,4 @@ def test_a_lymphocyte_taken_for_tumor_costs_more_than_the_reverse() -> None:
     swapped = called[:, [1, 0, 2, 3]]
     as_tumor = network_loss(shapes, called, targets | {"types": torch.ones(2, 4, 4, dtype=torch.long)})["types"]
     as_lymphocyte = network_loss(shapes, swapped, targets | {"types": torch.zeros(2, 4, 4, dtype=torch.long)})["types"]
-    assert float(as_tumor) > float(as_lymphocyte)
+    assert float(as_tumor) == pytest.approx(float(as_lymphocyte))

@@ -197,6 +197,6 @@ def log_row(path: Path, row: dict[str, float | int]) -> None:
 def keep_rows(path: Path, n: int) -> None:
     """Keep the first `n` rows of a log: a round that was logged but stopped before its checkpoint comes again."""
     if path.exists():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = path.read_bytes().splitlines(keepends=True)
         # Without a row there is no header either; the first row brings its own.
-        path.write_text("".join(lines[: n + 1]) if n else "", encoding="utf-8")
+        path.write_bytes(b"".join(lines[: n + 1]) if n else b"")
