@@ -14,6 +14,8 @@ EXPECTED = json.loads((SAMPLES / "expected_scores.json").read_text())
 
 # Another processor may round a pixel's neighbour differently: the promise across numeric profiles is 0.5 % and 1 H.
 CELLS_WITHIN, H_WITHIN = 0.005, 1.0
+FEW_TUMOR_CELLS, H_WITHIN_OF_FEW = 1000, 3.0
+"""Of 232 tumor cells one is worth 0.9 H: in bf16 two stromal cells more count in real_fhl2, and H is 1.8 lower."""
 
 
 @pytest.mark.slow
@@ -21,10 +23,11 @@ CELLS_WITHIN, H_WITHIN = 0.005, 1.0
 def test_a_sample_scores_what_it_should(name: str) -> None:
     expected = EXPECTED[name]
     row = score_slide(SAMPLES / name, threads=2).row
+    h_within = H_WITHIN if expected["n_tumor_cells"] >= FEW_TUMOR_CELLS else H_WITHIN_OF_FEW
     assert row["call"] == expected["call"]
-    assert row["h_score"] == pytest.approx(expected["h_score"], abs=H_WITHIN)
-    assert row["h_all_cells"] == pytest.approx(expected["h_all_cells"], abs=H_WITHIN)
-    assert row["h_membrane"] == pytest.approx(expected["h_membrane"], abs=2 * H_WITHIN)
+    assert row["h_score"] == pytest.approx(expected["h_score"], abs=h_within)
+    assert row["h_all_cells"] == pytest.approx(expected["h_all_cells"], abs=h_within)
+    assert row["h_membrane"] == pytest.approx(expected["h_membrane"], abs=2 * h_within)
     assert row["n_cells"] == pytest.approx(expected["n_cells"], rel=CELLS_WITHIN)
     assert row["n_tumor_cells"] == pytest.approx(expected["n_tumor_cells"], rel=2 * CELLS_WITHIN)
     if expected["h_drawn"] is not None:
