@@ -34,6 +34,8 @@ MAX_NAME_SHOWN = 80
 NO_DIGEST = "0" * 64
 """Stands in a card for the digest of weights that are not saved yet."""
 
+MODEL_NAME = r"^[a-z0-9][a-z0-9._-]*$"
+"""What a model may be called, and so the folder that it is trained in."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -85,7 +87,7 @@ class Card(Block):
     """
 
     schema_version: Literal[1]
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    name: Annotated[str, Field(pattern=MODEL_NAME)]
     version: Text
     sha256: Sha256
     architecture: dict[str, JsonValue]
