@@ -95,8 +95,8 @@ def miniature(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Miniature]:
         # Threads that wait for each other on a shared machine take minutes for what one does in seconds.
         patch.setattr(cells, "available_cores", lambda: 1)
         patch.setattr(loop, "WARM_UP_STEPS", 20)
-        patch.setattr(held_back, "N_GLANDS", 3)
-        patch.setattr(held_back, "GLAND_SIZE_PX", 192)
+        patch.setattr(held_back, "N_COMPOSED", 3)
+        patch.setattr(held_back, "COMPOSED_SIZE_PX", 192)
         patch.setattr(choose, "CANDIDATES", {"min_center": (0.25, 0.35, 0.45)})
         with pytest.raises(StoppedError):
             train_cells(data, out, RECIPE, device="cpu", on_round=stop)

@@ -16,16 +16,16 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> list[Scene]:
 
 
 @pytest.fixture(autouse=True)
-def _few_glands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held_back, "N_GLANDS", 2)
-    monkeypatch.setattr(held_back, "GLAND_SIZE_PX", 96)
+def _few_composed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_back, "N_COMPOSED", 2)
+    monkeypatch.setattr(held_back, "COMPOSED_SIZE_PX", 96)
 
 
 def test_only_held_back_fields_are_drawn_each_in_every_stain(scenes: list[Scene]) -> None:
     groups = {group.name: group for group in draw_held_back(scenes)}
     assert list(groups) == [
         "m2c_he", "m2c_ihc", "m2c_sheet", "dsb_he", "dsb_ihc", "brecahad_ihc", "glands_he", "glands_ihc",
-        "glands_heavy",
+        "glands_heavy", "lattice",
     ]  # fmt: skip
     held = {
         source: {s.name for s in scenes if s.source == source and s.split == "val"} for source in (DSB, M2C, BRECAHAD)
@@ -53,6 +53,6 @@ def test_the_same_fields_come_out_every_time_whatever_is_trained_on(scenes: list
     assert len(set(pictures)) == len(pictures)
 
 
-def test_without_held_back_fields_glands_remain(scenes: list[Scene]) -> None:
+def test_without_held_back_fields_composed_fields_remain(scenes: list[Scene]) -> None:
     groups = draw_held_back([scene for scene in scenes if scene.split == "train"])
-    assert [group.name for group in groups] == ["glands_he", "glands_ihc", "glands_heavy"]
+    assert [group.name for group in groups] == ["glands_he", "glands_ihc", "glands_heavy", "lattice"]

@@ -30,7 +30,7 @@ class EpithelialRanges:
     """Distance of rows in major axes; they interlock."""
     thinness_spread: float = 0.09
     """Standard deviation of the logarithm of the aspect's square root."""
-    max_major_um: float = 19.0
+    max_major_um: float = 22.0
     """Longest nucleus."""
     patch_spread: float = 0.2
     """Standard deviation of the OD of neighbourhoods, relative."""

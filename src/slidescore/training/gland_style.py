@@ -48,7 +48,7 @@ class GlandRanges:
     """Levels of atypia; it makes nuclei uneven in size, direction and chromatin, at 1 also large and round."""
     atypia_chance: tuple[float, ...] = (0.5, 0.25, 0.25)
     """How often each level is drawn."""
-    columnar: NucleusShape = NucleusShape((4.2, 6.6), (1.5, 2.9))
+    columnar: NucleusShape = NucleusShape((3.8, 6.6), (1.5, 3.6))
     """Nuclei of columnar cells cut lengthwise."""
     plump: NucleusShape = NucleusShape((5.5, 8.5), (1.1, 1.6))
     """Nuclei of atypical or solid epithelium."""
@@ -56,7 +56,7 @@ class GlandRanges:
     """Nuclei of low columnar cells or of cells cut across."""
     round_chance: float = 0.25
     """Share of the other fields with such nuclei."""
-    max_major_um: float = 16.0
+    max_major_um: float = 17.5
     """Largest mean major axis."""
     layers: tuple[float, ...] = (1.0, 1.6, 2.4, 3.4)
     """Rows of nuclei in a band; above 1 is pseudostratified."""

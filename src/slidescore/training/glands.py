@@ -65,7 +65,7 @@ def compose_glands(size_px: int, mpp: float, donors: Sequence[Donor], rng: np.ra
     full_px, ghost = draw_nuclei(canvas, nuclei, style, donors, mpp, rng)
     hematoxylin, eosin = draw_tissue(canvas, style, layout, vacuoles, capillaries, mpp, rng)
     crop = (slice(margin_px, margin_px + size_px),) * 2
-    labels, known, left = _label(canvas.nuclei[crop], full_px, ghost, mpp)
+    labels, known, left = label_visible(canvas.nuclei[crop], full_px, ghost, mpp)
     return Scene(
         name=f"{style.layout}_{int(rng.integers(NAMES)):08x}",
         patient=SOURCE,
@@ -82,10 +82,24 @@ def compose_glands(size_px: int, mpp: float, donors: Sequence[Donor], rng: np.ra
     )
 
 
-def _label(
+def label_visible(
     drawn: NDArray[np.int32], full_px: NDArray[np.int64], ghost: NDArray[np.bool_], mpp: float
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.intp]]:
-    """Renumber what can be asked for; give labels, known pixels and the indices of the nuclei that stay."""
+    """Renumber what can be asked for.
+
+    Parameters
+    ----------
+    drawn
+        int32, (H, W); uppermost nucleus of each pixel of the field.
+    full_px, ghost
+        int64 and bool, (n,); pixels of each nucleus wherever they lie, and whether it is too faint to be asked for.
+    mpp
+        um/px.
+
+    Returns
+    -------
+    Labels from 1 without gaps, int32; the pixels where all is known, bool; the indices of the nuclei that stay.
+    """
     visible = np.bincount(drawn.ravel(), minlength=len(full_px) + 1)[1:]
     good = (visible >= MIN_VISIBLE_SHARE * full_px) & (visible * mpp**2 >= MIN_VISIBLE_UM2) & (visible > 0) & ~ghost
     table = np.zeros(len(full_px) + 1, np.int32)

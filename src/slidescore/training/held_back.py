@@ -9,16 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidescore.training.crops import whole_field
-from slidescore.training.donors import cut_donors
+from slidescore.training.donors import Donor, cut_donors
 from slidescore.training.glands import compose_glands
+from slidescore.training.lattice import compose_lattice
 from slidescore.training.ranges import HEAVY, SHEET, TRAINING, RenderRanges
-from slidescore.training.render import render_he, render_ihc
+from slidescore.training.render import picture_of, render_he, render_ihc
 from slidescore.training.scene import Scene
 from slidescore.training.scenes import BRECAHAD, DSB, M2C
+from slidescore.training.visibility import without_unseen
 
 HELD_BACK_SEED = 77
 FIELD_MPP = 0.5
-N_GLANDS, GLAND_SIZE_PX = 12, 384
+N_COMPOSED, COMPOSED_SIZE_PX = 12, 384
 COLUMNAR = replace(TRAINING, pattern_weights=(("columnar", 0.5), ("sheet", 0.5)))
 
 
@@ -34,13 +36,13 @@ class HeldBackGroup:
 def draw_held_back(scenes: Sequence[Scene]) -> list[HeldBackGroup]:
     """Render the held-back fields of `scenes`, those of split `val`, in every way that is judged while training.
 
-    Glands are composed anew from held-back nuclei. The same fields come out every time.
+    Glands and lattices are composed anew from held-back nuclei. The same fields come out every time.
     """
     held = [scene for scene in scenes if scene.split == "val"]
     donors = cut_donors([scene for scene in held if scene.exact_masks])
     glands = [
-        replace(compose_glands(GLAND_SIZE_PX, FIELD_MPP, donors, _generator(k, 0)), name=f"glands-{k}")
-        for k in range(N_GLANDS)
+        replace(compose_glands(COMPOSED_SIZE_PX, FIELD_MPP, donors, _generator(k, 0)), name=f"glands-{k}")
+        for k in range(N_COMPOSED)
     ]
     typed = [whole_field(scene, FIELD_MPP) for scene in held if scene.source == M2C]
     masked = [whole_field(scene, FIELD_MPP) for scene in held if scene.source == DSB]
@@ -56,7 +58,18 @@ def draw_held_back(scenes: Sequence[Scene]) -> list[HeldBackGroup]:
         ("glands_ihc", glands, COLUMNAR),
         ("glands_heavy", glands, HEAVY),
     ]
-    return [_render(number, name, group, ranges) for number, (name, group, ranges) in enumerate(kinds) if group]
+    groups = [_render(number, name, group, ranges) for number, (name, group, ranges) in enumerate(kinds) if group]
+    return [*groups, _lattices(donors, len(kinds))]
+
+
+def _lattices(donors: Sequence[Donor], number: int) -> HeldBackGroup:
+    scenes, images = [], []
+    for k in range(N_COMPOSED):
+        rng = _generator(k, number + 1)
+        scene, maps = compose_lattice(COMPOSED_SIZE_PX, FIELD_MPP, donors, rng)
+        images.append(picture_of(maps, FIELD_MPP, TRAINING, rng))
+        scenes.append(replace(without_unseen(scene, images[-1]), name=f"lattice-{k}"))
+    return HeldBackGroup("lattice", tuple(scenes), tuple(images))
 
 
 def _render(number: int, name: str, scenes: list[Scene], ranges: RenderRanges | None) -> HeldBackGroup:

@@ -43,7 +43,7 @@ class LoopRecipe:
     """
 
     seed: int = 1
-    rounds: int = 14
+    rounds: int = 18
     crops: int = 1600
     passes: int = 2
     batch: int = 8

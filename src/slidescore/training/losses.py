@@ -10,7 +10,7 @@ from slidescore.training.targets import IGNORED
 
 PEAK_WEIGHT = 6.0
 """Pixels of a peak count up to this much more: they are few."""
-DISTANCE_SHARE, TYPE_SHARE, DICE_SHARE, CENTER_SHARE = 2.0, 0.6, 0.5, 2.0
+DISTANCE_SHARE, TYPE_SHARE, DICE_SHARE, CENTER_SHARE = 2.0, 0.8, 0.5, 2.0
 LABEL_SMOOTHING = 0.05
 
 

@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 from slidescore.training.crops import CropRanges, cut_crop
 from slidescore.training.donors import Donor, cut_donors
 from slidescore.training.glands import compose_glands
-from slidescore.training.ranges import HEAVY, TRAINING, RenderRanges
-from slidescore.training.render import render_he, render_ihc
+from slidescore.training.lattice import compose_lattice
+from slidescore.training.ranges import HEAVY, STRONG_NUCLEAR, TRAINING, RenderRanges
+from slidescore.training.render import picture_of, render_he, render_ihc
 from slidescore.training.scene import Scene
 from slidescore.training.scenes import BRECAHAD, DSB, M2C
 from slidescore.training.targets import Targets, draw_targets
+from slidescore.training.visibility import without_unseen
 
-GLANDS = "glands"
+GLANDS, LATTICE = "glands", "lattice"
+COMPOSED = (GLANDS, LATTICE)
+"""Sources that need no scenes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +38,22 @@ class PoolRecipe:
     sources
         Share of each source; those without scenes are left out.
     ihc_share
-        Share rendered as IHC; the rest is H&E.
-    heavy_share
-        Share of the IHC crops that are drawn from HEAVY instead of `ranges`.
+        Share rendered as IHC; the rest is H&E. A lattice is always IHC.
+    ihc_ranges
+        What IHC is drawn from, and how often.
     """
 
     size_px: int = 256
-    sources: tuple[tuple[str, float], ...] = ((M2C, 0.50), (DSB, 0.18), (BRECAHAD, 0.07), (GLANDS, 0.25))
-    ihc_share: float = 0.65
-    heavy_share: float = 0.15
+    sources: tuple[tuple[str, float], ...] = (
+        (M2C, 0.48),
+        (DSB, 0.16),
+        (BRECAHAD, 0.07),
+        (GLANDS, 0.20),
+        (LATTICE, 0.09),
+    )
+    ihc_share: float = 0.62
     crops: CropRanges = field(default_factory=CropRanges)
-    ranges: RenderRanges = TRAINING
+    ihc_ranges: tuple[tuple[RenderRanges, float], ...] = ((TRAINING, 0.78), (HEAVY, 0.13), (STRONG_NUCLEAR, 0.09))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +96,32 @@ class PoolPainter:
 def draw_crop(
     by_source: dict[str, list[Scene]], donors: Sequence[Donor], recipe: PoolRecipe, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], Scene]:
-    """Draw one crop: an image, uint8 (size, size, 3), and the scene behind it."""
-    sources = [(name, share) for name, share in recipe.sources if share > 0 and (by_source.get(name) or name == GLANDS)]
+    """Draw one crop: an image, uint8 (size, size, 3), and the scene behind it, without what the picture hides."""
+    sources = [
+        (name, share) for name, share in recipe.sources if share > 0 and (by_source.get(name) or name in COMPOSED)
+    ]
     shares = np.array([share for _, share in sources])
     source = sources[int(rng.choice(len(sources), p=shares / shares.sum()))][0]
+    if source == LATTICE:
+        crop, maps = compose_lattice(recipe.size_px, _draw_mpp(recipe.crops, rng), donors, rng)
+        rgb = picture_of(maps, crop.mpp, TRAINING, rng)
+        return rgb, without_unseen(crop, rgb)
     if source == GLANDS:
-        low, high = recipe.crops.near_mpp if rng.random() < recipe.crops.near_share else recipe.crops.mpp
-        crop = compose_glands(recipe.size_px, float(np.exp(rng.uniform(np.log(low), np.log(high)))), donors, rng)
+        crop = compose_glands(recipe.size_px, _draw_mpp(recipe.crops, rng), donors, rng)
     else:
         scenes = by_source[source]
         crop = cut_crop(scenes[int(rng.integers(len(scenes)))], recipe.size_px, recipe.crops, rng)
     if rng.random() >= recipe.ihc_share:
         return render_he(crop, rng), crop
-    ranges = HEAVY if rng.random() < recipe.heavy_share else recipe.ranges
-    return render_ihc(crop, ranges, rng), crop
+    shares = np.array([share for _, share in recipe.ihc_ranges])
+    ranges = recipe.ihc_ranges[int(rng.choice(len(shares), p=shares / shares.sum()))][0]
+    rgb = render_ihc(crop, ranges, rng)
+    return rgb, without_unseen(crop, rgb)
+
+
+def _draw_mpp(ranges: CropRanges, rng: np.random.Generator) -> float:
+    low, high = ranges.near_mpp if rng.random() < ranges.near_share else ranges.mpp
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def group_scenes(scenes: Sequence[Scene]) -> dict[str, list[Scene]]:

@@ -153,3 +153,12 @@ HEAVY = replace(
 )
 """Glands black with DAB: what is dark there is no nucleus, what is pale need not be one. Added after a first network
 had taken black cytoplasm for nuclei; TRAINING, and with it the examination, stayed as they were."""
+
+STRONG_NUCLEAR = replace(
+    TRAINING,
+    pattern_weights=(("nuclear", 1.0),),
+    dab_level_od=(0.8, 2.6),
+    dab_level_skew=1.0,
+    hidden_hematoxylin=(0.2, 0.95),
+)
+"""Nuclei black with DAB, the counterpart of HEAVY, which alone would teach that whatever is black is no nucleus."""

@@ -25,7 +25,7 @@ from slidescore.training.scene import UNKNOWN_TYPE, Scene
 from slidescore.training.territory import Territories, territories
 from slidescore.training.texture import Plane, blur, draw, smooth_noise
 
-__all__ = ["SHEET", "TRAINING", "RenderRanges", "StainMaps", "render_he", "render_ihc", "stain_maps"]
+__all__ = ["SHEET", "TRAINING", "RenderRanges", "StainMaps", "picture_of", "render_he", "render_ihc", "stain_maps"]
 
 PALE_PATTERNS = ("sheet", "columnar")
 """Patterns whose nuclei are pale."""
@@ -66,7 +66,7 @@ class StainMaps:
     cell
         int32, (H, W); 0 or the nucleus whose cell this is.
     pattern
-        Entry of `slidescore.training.ranges.PATTERNS`.
+        Entry of `slidescore.training.ranges.PATTERNS`, or `lattice`.
     """
 
     hematoxylin_od: Plane
@@ -77,12 +77,16 @@ class StainMaps:
 
 def render_ihc(scene: Scene, ranges: RenderRanges, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return the scene as immunohistochemistry; uint8, (H, W, 3), RGB."""
-    maps = stain_maps(scene, ranges, rng)
+    return picture_of(stain_maps(scene, ranges, rng), scene.mpp, ranges, rng)
+
+
+def picture_of(maps: StainMaps, mpp: float, ranges: RenderRanges, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return the picture of stains at `mpp` um/px, with vectors and optics of `ranges`; uint8, (H, W, 3), RGB."""
     vectors = [
         draw_vector(kinds, draw(rng, ranges.vector_turn_degrees, ranges.vector_turn_skew), rng)
         for kinds in (HEMATOXYLIN_KINDS, DAB_KINDS)
     ]
-    return photograph(transmit([maps.hematoxylin_od, maps.dab_od], vectors), scene.mpp, ranges, rng)
+    return photograph(transmit([maps.hematoxylin_od, maps.dab_od], vectors), mpp, ranges, rng)
 
 
 def render_he(scene: Scene, rng: np.random.Generator) -> NDArray[np.uint8]:
