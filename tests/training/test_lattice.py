@@ -75,7 +75,7 @@ def test_tumor_nuclei_lie_in_glands_and_others_between() -> None:
         tumor += in_gland[scene.types == TUMOR].tolist()
         others += in_gland[scene.types != TUMOR].tolist()
     # Some are pushed against the rim and bulge out of it.
-    assert np.mean(tumor) > 0.85
+    assert np.mean(tumor) > 0.75
     assert np.mean(others) < 0.05
 
 
