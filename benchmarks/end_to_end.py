@@ -28,6 +28,7 @@ from slidescore.assay import load_assay
 from slidescore.pipeline.analysis import survey
 from slidescore.pipeline.segmenters import build_segmenter
 from slidescore.pipeline.tile import TileContext, score_tile
+from slidescore.qc.squares import plan_squares
 from slidescore.slide import decide_resolution, open_slide, plan_grid
 from slidescore.stain import StainVectors
 from slidescore.tiles import TileSpec, plan_tiles
@@ -72,7 +73,7 @@ def main() -> None:
         plan = plan_tiles(grid, tissue, core_px=assay.tiles.core_px, halo_um=assay.tiles.halo_um)
         context = TileContext(
             grid, plan, tissue, NO_ANNOTATIONS, white.rgb, fixed, build_segmenter(assay), assay.cells, assay.stains,
-            assay.tiles,
+            assay.tiles, plan_squares(grid, fixed, white.rgb, assay.artifacts),
         )  # fmt: skip
         chosen = [plan.tiles[i] for i in np.unique(np.linspace(0, len(plan.tiles) - 1, arguments.tiles).astype(int))]
         score_tile(reader, chosen[0], context)

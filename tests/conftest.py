@@ -32,8 +32,8 @@ def no_slide_left_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     opened: list[OpenSlideReader] = []
     original = OpenSlideReader.__init__
 
-    def open_and_note(self: OpenSlideReader, path: Path) -> None:
-        original(self, path)
+    def open_and_note(self: OpenSlideReader, path: Path, remarks: Sequence[str] = ()) -> None:
+        original(self, path, remarks)
         opened.append(self)
 
     monkeypatch.setattr(OpenSlideReader, "__init__", open_and_note)

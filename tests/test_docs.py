@@ -204,7 +204,7 @@ def test_flags_are_found_in_both_forms():
 
 @pytest.fixture(scope="module")
 def record() -> dict[str, Any]:
-    """What result.json holds, made of an empty slide; the run folder adds `key` and `digests`."""
+    """What result.json holds, made of an empty slide; the run folder adds `key`, `digests` and `seal`."""
     blank = np.full((64, 64, 3), 240, np.uint8)
     assay = load_assay().assay
     analysis = analyze_slide(lambda: ArrayReader(blank, mpp=0.5), assay)
@@ -214,7 +214,7 @@ def record() -> dict[str, Any]:
 
 def test_the_keys_of_result_json_are_on_the_outputs_page(record):
     rows = table_rows(section(page("docs/outputs.md"), "result.json"))
-    assert set(first_names(rows)) == {*record, "key", "digests"}
+    assert set(first_names(rows)) == {*record, "key", "digests", "seal"}
     by_key = {name: set(quoted(" ".join(cells))) for cells in rows for name in quoted(cells[0])}
     for part in ("slide", "analysis", "stains", "model", "qc", "assay"):
         assert set(record[part]) <= by_key[part], part

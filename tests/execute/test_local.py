@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import sys
 from typing import Any
@@ -76,12 +77,13 @@ def test_a_process_that_dies_costs_its_task(mishaps, task, cause):
     assert cause in str(mishaps[task])
 
 
-def test_an_unforeseen_exception_is_one_line_with_its_trace_kept(mishaps):
+def test_an_unforeseen_exception_is_one_line_with_its_place_and_without_its_words(mishaps):
     error = mishaps["divide"]
     assert isinstance(error, UnforeseenError)
-    assert str(error) == "internal error: ZeroDivisionError: division by zero"
+    assert re.fullmatch(r"internal error: ZeroDivisionError in test_local\.py, line \d+", str(error))
     assert "test_local.py" in error.trace
-    assert str(mishaps["many lines"]) == "internal error: ValueError: one"
+    assert "division by zero" not in error.trace
+    assert re.fullmatch(r"internal error: ValueError in test_local\.py, line \d+", str(mishaps["many lines"]))
 
 
 def test_an_error_of_ours_arrives_as_it_was_raised(mishaps):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
 import os
 import shutil
 import struct
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from slidescore.pipeline.cohort import RunOptions, SlideEvent, score_directory
 from slidescore.pipeline.rescore import rescore
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
 from slidescore.report.files import read_json, write_json
+from slidescore.report.lease import LEASE_NAME, leased, this_holder
 
 DATA_FILES = ("scores.csv", "regions.csv")
 SLIDE_DATA_FILES = ("result.json", "cells.parquet", "tiles.parquet", "overlay.tiff")
@@ -115,7 +116,7 @@ def test_a_stop_at_any_moment_leaves_a_row_for_every_slide(
         write_json(path, content)
         raise KeyboardInterrupt
 
-    for moment, instead in (("write_json", write_then_stop), ("slide_key", stop), ("run_tasks", stop)):
+    for moment, instead in (("write_json", write_then_stop), ("slide_key", stop), ("replace", stop)):
         out = tmp_path / moment
         with monkeypatch.context() as patched:
             patched.setattr(cohort, moment, instead)
@@ -165,7 +166,7 @@ def test_bad_slides_cost_their_own_row_only(slides: Path, tmp_path: Path) -> Non
         assert (rows[name]["status"], rows[name]["call"]) == ("not_evaluable", "NOT_EVALUABLE")
         assert rows[name]["h_score"] is None
     reasons = {
-        "truncated.tiff": "ends before",
+        "truncated.tiff": "damaged or incomplete",
         "not a slide.svs": "cannot be opened",
         "empty.svs": "empty",
         "no resolution.png": "--mpp",
@@ -214,14 +215,20 @@ def test_an_output_below_a_file_is_refused(slides: Path, tmp_path: Path) -> None
 
 
 def test_a_run_folder_in_use_names_its_holder(run: Path, slides: Path) -> None:
-    lock = run / ".lock"
-    with lock.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        handle.write("pid 42 on elsewhere")
-        handle.flush()
-        with pytest.raises(RunFolderBusyError, match="pid 42 on elsewhere"):
-            score_directory(slides, run)
-    lock.unlink()
+    with leased(run), pytest.raises(RunFolderBusyError, match=f"in use by pid {os.getpid()} on "):
+        score_directory(slides, run)
+
+
+def test_a_folder_whose_holder_was_killed_is_taken_over_with_a_note(run: Path, slides: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    gone = replace(this_holder(), pid=2**22 + 1)
+    (copy / LEASE_NAME).write_text(json.dumps(asdict(gone)))
+    (copy / ".scores.csv.1.tmp").write_text("half")
+    summary = score_directory(slides, copy)
+    assert summary.n_skipped == 3
+    assert any("which is gone" in warning for warning in summary.warnings)
+    assert not list(copy.glob(".*"))
 
 
 def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from slidescore.cells.table import floats, unpack_outlines
 from slidescore.pipeline.analysis import survey
 from slidescore.pipeline.segmenters import build_segmenter
 from slidescore.pipeline.tile import TileContext, TileResult, failed_tile, score_tile
+from slidescore.qc.squares import plan_squares
 from slidescore.slide import ArrayReader, Resolution, plan_grid
 from slidescore.stain import StainVectors
 from slidescore.tiles import plan_tiles
@@ -38,7 +39,7 @@ def scored(island: ph.Phantom, assay: Assay, vectors: StainVectors) -> Callable[
         plan = plan_tiles(grid, tissue, core_px=CORE_PX, halo_um=assay.tiles.halo_um)
         context = TileContext(
             grid, plan, tissue, annotations, white.rgb, vectors, build_segmenter(assay), assay.cells, assay.stains,
-            assay.tiles,
+            assay.tiles, plan_squares(grid, vectors, white.rgb, assay.artifacts),
         )  # fmt: skip
         [spec] = [tile for tile in plan.tiles if tile.index == plan.columns + 1]
         return failed_tile(spec, context, failed) if failed else score_tile(reader, spec, context), context

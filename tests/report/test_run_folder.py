@@ -10,6 +10,7 @@ import pytest
 
 from slidescore.assay import LoadedAssay, assay_digest
 from slidescore.errors import RunFolderBusyError, RunFolderError
+from slidescore.report.digests import is_sealed
 from slidescore.report.files import read_json, write_json
 from slidescore.report.run_folder import RunFolder, SlideFolder, held, list_results, open_run_folder
 
@@ -52,13 +53,20 @@ def test_a_finished_slide_is_done_under_its_key(folder):
     assert not folder.work.exists()
     content = hashlib.sha256(b"content of cells.parquet").hexdigest()
     assert record["digests"]["cells.parquet"] == content
-    assert set(record["digests"]) == {"cells.parquet", "overlay.tiff"}
+    assert set(record["digests"]) == {"cells.parquet", "overlay.tiff", "report.html"}
+    assert is_sealed(folder.result.read_bytes())
 
 
 @pytest.mark.parametrize("changed", [{"fingerprint": "g"}, {"assay_digest": "b"}, {"mpp": 0.25}, {"new": 1}])
 def test_under_another_key_it_is_not_done(folder, changed):
     finished(folder, "cells.parquet")
     assert folder.done(KEY | changed) is None
+
+
+def test_an_edited_result_is_not_done(folder):
+    finished(folder, "cells.parquet", file="a.svs")
+    folder.result.write_bytes(folder.result.read_bytes().replace(b"a.svs", b"b.svs"))
+    assert folder.done(KEY) is None
 
 
 def test_without_its_tables_it_is_not_done(folder):

@@ -15,8 +15,11 @@ from slidescore.cli.main import EXIT_SOME_FAILED
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The new run folder.")
 @click.option("--assay", help="Name of a shipped assay, or an assay file.  [default: the run's own]")
 @click.option("--tumor-model", type=click.Path(path_type=Path), help="Model of 'slidescore train tumor'.")
+@click.option("--key", type=click.Path(path_type=Path), help="Key file of a run of pseudonyms, to draw pictures.")
 @click.option("--overwrite", is_flag=True, help="Write over another assay's results.")
-def rescore(run: Path, out: Path, assay: str | None, tumor_model: Path | None, overwrite: bool) -> int:
+def rescore(
+    run: Path, out: Path, assay: str | None, tumor_model: Path | None, key: Path | None, overwrite: bool
+) -> int:
     """Score the measurements of RUN under another assay or with a tumor model, without reading pixels.
 
     Thresholds, cut-offs, the score and the tumor rule may differ. What changes a measurement needs 'slidescore score'.
@@ -34,6 +37,7 @@ def rescore(run: Path, out: Path, assay: str | None, tumor_model: Path | None, o
         out,
         assay,
         tumor_model=tumor_model,
+        key_file=key,
         overwrite=overwrite,
         command=("slidescore", *sys.argv[1:]),
         on_slide=say,

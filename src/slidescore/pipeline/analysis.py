@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,10 +20,17 @@ from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, paint_areas
 from slidescore.assay import Assay
 from slidescore.cells import TileCells, join_tiles
 from slidescore.errors import SlideOpenError
+from slidescore.pipeline.integrity import integrity_facts
+from slidescore.pipeline.journal import TileJournal
 from slidescore.pipeline.readers import ReaderPool
 from slidescore.pipeline.segmenters import SegmenterPlan, build_planned, plan_segmenter, tile_threads
 from slidescore.pipeline.tile import NO_AREA, AreaSums, TileContext, TileResult, failed_tile, score_tile
 from slidescore.pipeline.tile_table import tile_table
+from slidescore.qc.artifacts import excluded_squares, mark_cells
+from slidescore.qc.glass import measure_glass, measure_light, white_for_hues
+from slidescore.qc.squares import plan_squares
+from slidescore.qc.stain_check import measure_stain
+from slidescore.qc.stain_counts import add_colours
 from slidescore.slide import (
     AnalysisGrid,
     Resolution,
@@ -33,6 +40,8 @@ from slidescore.slide import (
     read_analysis,
     read_thumbnail,
 )
+from slidescore.slide.cross_level import call_witness
+from slidescore.slide.identify import name_library, name_scanner
 from slidescore.stain import StainEstimate, StainVectors, WhiteReference, estimate_vectors, optical_density
 from slidescore.tiles import TileSpec, plan_tiles
 from slidescore.tissue import TissueMask, find_tissue
@@ -76,6 +85,8 @@ def analyze_slide(
     plan: SegmenterPlan | None = None,
     on_progress: Progress | None = None,
     origin_px: tuple[int, int] = (0, 0),
+    journal: TileJournal | None = None,
+    shuffle_seed: int | None = None,
 ) -> SlideAnalysis:
     """Measure every cell of a slide.
 
@@ -101,6 +112,10 @@ def analyze_slide(
         Told after every tile.
     origin_px
         Shift of the tile grid, for tests of invariance.
+    journal
+        Keeps finished tiles, and gives those that an attempt before this one finished.
+    shuffle_seed
+        Score the tiles in a shuffled order, for tests of invariance.
 
     Raises
     ------
@@ -120,17 +135,25 @@ def analyze_slide(
         )  # fmt: skip
         grid = plan_grid(reader, resolution.mpp, reading.mpp, reading.snap_fraction)
         fixed = StainVectors(assay.stains.hematoxylin, assay.stains.dab, "fixed")
-        tissue, white = survey(reader, resolution, assay, fixed, threads=threads)
+        afar = coarse, rgb, valid = look_from_afar(reader, resolution, assay, threads=threads)
+        tissue, white = _tell_tissue(coarse, rgb, valid, assay, fixed)
         estimate = _estimate(reader, grid, tissue, white, fixed, assay)
         vectors = estimate.vectors if estimate else fixed
         within = _within(annotations, tissue)
         tiles = plan_tiles(grid, within, core_px=assay.tiles.core_px, halo_um=assay.tiles.halo_um, origin_px=origin_px)
+        hue_white = white_for_hues(rgb, valid, white, assay.stains.min_glass_intensity)
+        squares = plan_squares(grid, fixed, hue_white, assay.artifacts)
+        witness = call_witness(reader, resolution.mpp, grid, afar, tissue.tissue, partial(_read_window, readers))
         context = TileContext(
             grid, tiles, tissue, annotations, white.rgb, vectors, segmenter, assay.cells, assay.stains,
-            assay.tiles,
+            assay.tiles, squares, witness,
         )  # fmt: skip
-        results = list(_score_tiles(readers, context, threads, on_progress))
+        kept = journal.open(planned, context) if journal else {}
+        results = _finish_tiles(readers, context, threads, kept, journal, on_progress, shuffle_seed)
         joined = join_tiles(_seen_cells(results), duplicate_um=assay.tiles.duplicate_um, mpp=resolution.mpp)
+        # After the seam pass: a tile knows the squares of its own cells only.
+        out = excluded_squares(result.squares for result in results)
+        cells = mark_cells(joined.cells, squares, grid.px_to_l0, out)
         facts = {
             "slide": _slide_facts(reader, resolution),
             "analysis": {
@@ -141,23 +164,58 @@ def analyze_slide(
                 "n_tiles": len(tiles.tiles),
                 "n_seam_merged": joined.n_merged,
                 "n_seam_restored": joined.n_restored,
+                "square_px": squares.side_px,
+                "square_columns": squares.columns,
             },
             "stains": _stain_facts(white, vectors, estimate),
+            "colours": {
+                **measure_light(rgb, valid),
+                **measure_glass(rgb, valid, tissue, white, fixed),
+                **measure_stain(add_colours(result.colours for result in results), squares.frame),
+            },
+            "control_areas": {
+                name: list(astuple(areas))
+                for name, areas in _sum_areas([result.control_areas for result in results], annotations.control_names)
+            },
+            "integrity": integrity_facts(reader, witness, coarse, valid, tissue.tissue, results),
             "degradations": _degradations(results),
             "profile": planned.profile,
+            "device": planned.device.partition(":")[0],
             "model": {"name": segmenter.name, "digest": segmenter.digest},
         }
-        return SlideAnalysis(
-            joined.cells, tile_table(results, joined.cells, grid.px_to_l0), facts, _sum_regions(results, annotations)
-        )
+        regions = _sum_areas([result.region_areas for result in results], annotations.region_names)
+        return SlideAnalysis(cells, tile_table(results, cells, grid.px_to_l0), facts, dict(regions))
 
 
 def survey(
     reader: SlideReader, resolution: Resolution, assay: Assay, vectors: StainVectors, *, threads: int = 1
 ) -> tuple[TissueMask, WhiteReference]:
     """Find the tissue and the white reference of a slide at low resolution."""
+    return _tell_tissue(*look_from_afar(reader, resolution, assay, threads=threads), assay, vectors)
+
+
+def look_from_afar(
+    reader: SlideReader, resolution: Resolution, assay: Assay, *, threads: int = 1
+) -> tuple[AnalysisGrid, NDArray[np.uint8], NDArray[np.bool_]]:
+    """Read the whole slide at the resolution in which tissue is looked for: the grid, its colours, which are there."""
     coarse = plan_grid(reader, resolution.mpp, assay.tissue.mpp, assay.reading.snap_fraction)
-    rgb, valid = read_thumbnail(reader, coarse, threads=threads)
+    return (coarse, *read_thumbnail(reader, coarse, threads=threads))
+
+
+def _read_window(
+    readers: ReaderPool, grid: AnalysisGrid, x_px: int, y_px: int, width_px: int, height_px: int
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Read a window; where that fails the next one gets a fresh reader."""
+    try:
+        return read_analysis(readers.get(), grid, x_px, y_px, width_px, height_px)
+    except SlideOpenError:
+        readers.replace()
+        raise
+
+
+def _tell_tissue(
+    coarse: AnalysisGrid, rgb: NDArray[np.uint8], valid: NDArray[np.bool_], assay: Assay, vectors: StainVectors
+) -> tuple[TissueMask, WhiteReference]:
     return find_tissue(
         rgb, valid, mpp=coarse.analysis_mpp, l0_per_px=coarse.px_to_l0, tissue=assay.tissue, stains=assay.stains,
         vectors=vectors,
@@ -165,22 +223,47 @@ def survey(
 
 
 def _within(annotations: AnnotationSet, tissue: TissueMask) -> TissueMask:
-    """Leave only the tissue near the areas that limit scoring, so that tiles far from them are not read."""
+    """Leave only the tissue near the areas that are scored, so that tiles far from them are not read."""
     if not annotations.limits:
         return tissue
-    drawn = paint_areas(annotations.limits, 0.0, 0.0, tissue.tissue.shape, tissue.l0_per_px)
+    drawn = paint_areas([*annotations.limits, *annotations.of("control")], 0.0, 0.0, tissue.tissue.shape, tissue.l0_per_px)
     # A pixel of margin: a thin area can pass between the middles of coarse pixels.
     near = cv2.dilate(drawn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     return replace(tissue, tissue=tissue.tissue & near)
 
 
+def _finish_tiles(
+    readers: ReaderPool,
+    context: TileContext,
+    threads: int,
+    kept: dict[int, TileResult],
+    journal: TileJournal | None,
+    on_progress: Progress | None,
+    shuffle_seed: int | None,
+) -> list[TileResult]:
+    """Score the tiles that are not kept from before; return all of them in the order of the plan."""
+    to_do = [spec for spec in context.plan.tiles if spec.index not in kept]
+    if shuffle_seed is not None:
+        random.Random(shuffle_seed).shuffle(to_do)
+    results, n_cells = dict(kept), sum(result.cells.owned.num_rows for result in kept.values())
+    for result in _score_tiles(readers, to_do, context, threads):
+        results[result.spec.index] = result
+        if journal:
+            journal.add(result)
+        n_cells += result.cells.owned.num_rows
+        if on_progress:
+            on_progress(len(results), len(context.plan.tiles), n_cells)
+    if journal:
+        journal.flush()
+    return [results[spec.index] for spec in context.plan.tiles]
+
+
 def _score_tiles(
-    readers: ReaderPool, context: TileContext, threads: int, on_progress: Progress | None
+    readers: ReaderPool, specs: Sequence[TileSpec], context: TileContext, threads: int
 ) -> Iterator[TileResult]:
-    """Score all tiles, in order, with no more than a few waiting."""
-    total, done, n_cells = len(context.plan.tiles), 0, 0
+    """Score tiles, in order, with no more than a few waiting."""
     waiting: deque[Future[TileResult]] = deque()
-    tiles = iter(context.plan.tiles)
+    tiles = iter(specs)
     with ThreadPoolExecutor(max_workers=threads) as pool:
         try:
             for _ in range(2 * threads):
@@ -188,9 +271,6 @@ def _score_tiles(
             while waiting:
                 result = waiting.popleft().result()
                 _submit_next(pool, waiting, tiles, readers, context)
-                done, n_cells = done + 1, n_cells + result.cells.owned.num_rows
-                if on_progress:
-                    on_progress(done, total, n_cells)
                 yield result
         finally:
             for future in waiting:
@@ -279,19 +359,11 @@ def _slide_facts(reader: SlideReader, resolution: Resolution) -> dict[str, Any]:
         "mpp_source": resolution.source,
         "vendor": reader.vendor,
         "reader": reader.backend,
+        "reader_library": name_library(reader),
         "level_count": reader.level_count,
-        "scanner": _scanner(reader),
+        "scanner": name_scanner(reader),
         "icc_profile": reader.icc_profile,
     }
-
-
-def _scanner(reader: SlideReader) -> str | None:
-    """Name the scanner model. Only these few keys are read: other metadata can name a patient."""
-    for key in ("aperio.ScanScope ID", "hamamatsu.Product", "mirax.GENERAL.SLIDE_TYPE", "dicom.ManufacturerModelName",
-                "ventana.ScannerModel", "leica.device-model", "philips.DICOM_MANUFACTURERS_MODEL_NAME"):  # fmt: skip
-        if value := reader.properties.get(key):
-            return re.sub(r"[^\w .+-]", "", value)[:64]
-    return None
 
 
 def _stain_facts(white: WhiteReference, vectors: StainVectors, estimate: StainEstimate | None) -> dict[str, Any]:
@@ -315,9 +387,6 @@ def _degradations(results: list[TileResult]) -> list[str]:
     return [f"{len(failed)} tiles could not be read: {'; '.join(reasons)}"] if failed else []
 
 
-def _sum_regions(results: list[TileResult], annotations: AnnotationSet) -> dict[str, AreaSums]:
-    totals = dict.fromkeys(annotations.region_names, NO_AREA)
-    for result in results:
-        for name, areas in result.region_areas.items():
-            totals[name] = totals[name] + areas
-    return totals
+def _sum_areas(of_tiles: Sequence[Mapping[str, AreaSums]], names: Sequence[str]) -> list[tuple[str, AreaSums]]:
+    """Add up the areas of each name over the tiles."""
+    return [(name, sum((areas[name] for areas in of_tiles if name in areas), NO_AREA)) for name in names]

@@ -5,31 +5,42 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from slidescore.assay import DEFAULT_ASSAY, Assay, LoadedAssay, assay_digest, load_assay
-from slidescore.errors import InputError, SlidescoreError
-from slidescore.execute import available_cores, run_tasks
+from slidescore.errors import DiskFullError, InputError, RunFolderBusyError, RunFolderError, SlidescoreError
+from slidescore.execute import Limits, Workers, available_cores
+from slidescore.pipeline.journal import BLOCK_SECONDS
 from slidescore.pipeline.judge import SlideIdentity
+from slidescore.pipeline.pseudonyms import check_key_file, hide_names, refuse_mixed_names, rename_slides
 from slidescore.pipeline.publish import write_cohort_page
 from slidescore.pipeline.segmenters import SegmenterPlan, plan_segmenter
 from slidescore.pipeline.slide import SlideJob, SlideOutcome, score_job, slide_key
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS, TIMING_COLUMNS
+from slidescore.report.digests import remove_digests, write_digests
 from slidescore.report.files import write_csv, write_json
+from slidescore.report.lease import Lease, refuse_if_held
 from slidescore.report.read_rows import read_rows
 from slidescore.report.run_folder import RUN_SCHEMA, RunFolder, held, open_run_folder
 from slidescore.scoring.tumor_model import refuse_other_cells
 from slidescore.slide import SlideInput, file_sha256, find_slides, fingerprint, slide_ids
+from slidescore.slide.checksums import Manifest, read_manifest
 from slidescore.slide.fingerprint import safe_stem
+from slidescore.slide.open import check_file
 from slidescore.version import library_versions, slidescore_version
 
 NO_FILE = "no file"
 """Stands for the digest of annotations where a slide has none although a folder of them was given."""
 MAX_WORKERS_A_GPU = 4
 """Each process keeps some hundred MB of GPU memory for itself; a few keep a GPU busy."""
+DEFAULT_TIMEOUT_S = 600.0
+"""Ten minutes: a tile takes seconds, and a slow network share that answers at all answers sooner."""
+DEFAULT_SLIDE_LIMIT_S = 86_400.0
+"""A day: a hundred times what a large slide takes on two cores."""
 SECONDS_BETWEEN_TABLES = 5.0
 """Tables are rewritten at most this often while slides come in, and once at the end."""
 
@@ -56,6 +67,16 @@ class RunOptions:
         Where a network runs: auto, cpu, cuda or cuda:N.
     float32
         Whether a network computes in single precision everywhere, to compare with.
+    key_file
+        Where the names of the slides are kept when pseudonyms take their place everywhere else; None to keep the names.
+    timeout_s
+        A slide on which nothing gets done for so many seconds fails, and its process is killed.
+    slide_limit_s
+        A slide that is not finished after so many seconds fails, whatever gets done.
+    journal_s
+        How often the finished tiles of a slide are kept, in seconds.
+    checksums
+        Manifest of SHA-256; a slide that is not what it lists fails before any reader opens it.
     """
 
     workers: int | None = None
@@ -66,6 +87,11 @@ class RunOptions:
     command: tuple[str, ...] = ()
     device: str = "auto"
     float32: bool = False
+    key_file: Path | None = None
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    slide_limit_s: float = DEFAULT_SLIDE_LIMIT_S
+    journal_s: float = BLOCK_SECONDS
+    checksums: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,25 +169,48 @@ def score_directory(
         If the run cannot start. A slide that fails raises nothing: it gets its row.
     """
     options = options or RunOptions()
+    refuse_if_held(Path(out))
     loaded = assay if isinstance(assay, LoadedAssay) else load_assay(assay)
     given = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(each) for each in inputs]
     if options.roi is not None and not options.roi.is_dir():
         raise InputError("is no directory", where=f"--roi {options.roi}")
     segmenter = plan_segmenter(loaded.assay, options.device, float32=options.float32)
     refuse_other_cells(loaded.assay, segmenter.digest)
-    found = find_slides(given)
+    found = _find(given, options)
+    manifest = _read_checksums(found, options)
+    if options.key_file is not None:
+        check_key_file(options.key_file, Path(out))
+    refuse_mixed_names(Path(out), pseudonymized=options.key_file is not None)
     folder = open_run_folder(Path(out), loaded, overwrite=options.overwrite)
-    with held(folder):
-        slides = list(_look_at(found))
-        cohort = _Cohort(folder, slides, loaded.assay, segmenter, options, on_event or (lambda event: None))
+    limits = Limits(options.timeout_s, options.slide_limit_s)
+    with held(folder) as lease, Workers(limits) as workers:
+        outcomes = _look_at(found, workers, _n_workers(options, segmenter, len(found)), lease)
+        slides = list(_name_slides(found, outcomes, options))
+        cohort = _Cohort(folder, slides, loaded.assay, segmenter, options, on_event or (lambda event: None), manifest)
+        remove_digests(folder.path)
         # From the moment the folder says that it is a run, a stop leaves a row for every slide.
         try:
-            _write_run_json(folder, loaded, segmenter, options, given, slides)
-            cohort.run()
-        finally:
+            _write_run_json(folder, loaded, segmenter, options, given, slides, manifest)
+            cohort.run(workers, lease)
+        except RunFolderBusyError:
+            # Another run has the folder now, and its tables stand.
+            raise
+        except BaseException:
+            workers.stop()
             if folder.run_json.exists():
-                cohort.publish()
-        return RunSummary(folder.path, tuple(cohort.rows()), cohort.n_skipped, _stray_annotations(options, found))
+                # What stopped the run is what the user must hear, not that the tables could not be written either.
+                with suppress(RunFolderError):
+                    cohort.publish()
+            raise
+        cohort.publish()
+        notes = (lease.note,) if lease.note else ()
+        warnings = (*notes, *_stray_annotations(options, found))
+        return RunSummary(folder.path, tuple(cohort.rows()), cohort.n_skipped, warnings)
+
+
+def _n_workers(options: RunOptions, segmenter: SegmenterPlan, n_slides: int) -> int:
+    most = MAX_WORKERS_A_GPU if segmenter.device != "cpu" else available_cores()
+    return min(options.workers or min(most, available_cores()), n_slides)
 
 
 class _Cohort:
@@ -175,9 +224,10 @@ class _Cohort:
         segmenter: SegmenterPlan,
         options: RunOptions,
         listener: Listener,
+        manifest: Manifest | None = None,
     ) -> None:
         self.folder, self.slides, self.assay, self.options, self.listener = folder, slides, assay, options, listener
-        self.segmenter = segmenter
+        self.segmenter, self.manifest = segmenter, manifest
         self.records: dict[int, dict[str, Any]] = {}
         self.failures: dict[int, SlidescoreError] = {}
         self.timings: dict[int, dict[str, Any]] = {}
@@ -185,7 +235,7 @@ class _Cohort:
         self._old_timings: dict[str | None, dict[str, Any]] | None = None
         self._tables_written = 0.0
 
-    def run(self) -> None:
+    def run(self, workers: Workers, lease: Lease) -> None:
         """Skip what is done and score the rest."""
         numbers, jobs = [], []
         for number, slide in enumerate(self.slides):
@@ -206,15 +256,15 @@ class _Cohort:
                 self.n_skipped += 1
                 self._tell("skipped", number, row=record["scores"])
         if jobs:
-            most = MAX_WORKERS_A_GPU if self.segmenter.device != "cpu" else available_cores()
-            n_workers = min(self.options.workers or min(most, available_cores()), len(jobs))
+            n_workers = _n_workers(self.options, self.segmenter, len(jobs))
             threads = max(1, available_cores() // n_workers)
-            run_tasks(
+            workers.run(
                 score_job,
                 [replace(job, threads=threads) for job in jobs],
                 n_workers=n_workers,
                 on_report=lambda task, progress: self._tell("progress", numbers[task], progress=progress),
                 on_end=lambda task, outcome: self._end(numbers[task], outcome),
+                on_tick=lease.check,
             )
 
     def publish(self) -> None:
@@ -222,6 +272,7 @@ class _Cohort:
         self._write_tables()
         # The page shows every slide's picture, which takes too long to do again and again on the way.
         write_cohort_page(self.folder, list(self.rows()))
+        write_digests(self.folder.path)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield exactly one row a slide, in the order of the files; a slide that was not reached says so."""
@@ -234,11 +285,12 @@ class _Cohort:
 
     def _timing_rows(self) -> list[dict[str, Any]]:
         """List the timings of this run, and for skipped slides those of the run that scored them."""
-        path = self.folder.path / "timings.csv"
         if self._old_timings is None:
-            self._old_timings = (
-                {row["slide_id"]: row for row in read_rows(path, TIMING_COLUMNS)} if path.is_file() else {}
-            )
+            self._old_timings = {}
+            # None, of an older version, or damaged: no reason to stop.
+            with suppress(RunFolderError):
+                old = read_rows(self.folder.path / "timings.csv", TIMING_COLUMNS)
+                self._old_timings = {row["slide_id"]: dict(row) for row in old}
         rows = []
         for number in sorted(self.records):
             slide_id = self.slides[number].identity.slide_id
@@ -249,6 +301,7 @@ class _Cohort:
     def _job(self, slide: _Slide) -> SlideJob:
         roi, digest, notes = None, "", slide.notes
         if self.options.roi is not None:
+            # By its own name, whatever it is called in the tables.
             candidate = self.options.roi / f"{slide.source.file}.geojson"
             if candidate.is_file():
                 roi, digest = candidate, file_sha256(candidate)
@@ -257,18 +310,22 @@ class _Cohort:
                 digest = NO_FILE
                 notes = (*notes, {"name": "no_roi", "level": "warn", "text": text})
         options = self.options
+        entry = self.manifest.entry_of(slide.source.path) if self.manifest else None
         key = slide_key(
             self.assay, slide.fingerprint, segmenter=self.segmenter, mpp=options.mpp, roi_digest=digest,
-            identity=slide.identity,
+            identity=slide.identity, sha256=entry.sha256 if entry else "",
         )  # fmt: skip
         return SlideJob(
             slide.source.path, slide.identity, self.assay, self.segmenter,
             self.folder.slide(slide.identity.slide_id).path, key, options.mpp, roi, 1, options.overlay_mpp, notes,
+            resume=not options.overwrite, journal_s=options.journal_s, checksums=options.checksums,
         )  # fmt: skip
 
     def _end(self, number: int, outcome: SlideOutcome | SlidescoreError) -> None:
         if isinstance(outcome, SlidescoreError):
             self._fail(number, outcome)
+            if isinstance(outcome, DiskFullError):
+                raise outcome
         else:
             self.records[number] = outcome.record
             self.timings[number] = outcome.timing
@@ -277,6 +334,8 @@ class _Cohort:
             self._write_tables()
 
     def _fail(self, number: int, error: SlidescoreError) -> None:
+        if self.options.key_file is not None:
+            error = hide_names(error, self.slides[number].source, self.slides[number].identity.file)
         self.failures[number] = error
         row = _failed_row(self.slides[number], error.reason, self.assay, self.segmenter)
         self._tell("failed", number, row=row, error=error)
@@ -293,20 +352,79 @@ class _Cohort:
         self._tables_written = time.monotonic()
 
 
-def _look_at(found: Sequence[SlideInput]) -> Iterator[_Slide]:
-    """Fingerprint and name the slides; yields them in the order of their files."""
-    prints: dict[int, str] = {}
-    errors: dict[int, SlidescoreError] = {}
-    for number, source in enumerate(found):
-        try:
-            prints[number] = fingerprint(source.path)
-        except SlidescoreError as error:
-            errors[number] = error
-    named = dict(zip(prints, slide_ids([(found[n], prints[n]) for n in prints]), strict=True))
-    for number, source in enumerate(found):
+def _find(given: Sequence[Path], options: RunOptions) -> list[SlideInput]:
+    """Find the slides; under pseudonyms an error repeats no name but those that were given."""
+    try:
+        return find_slides(given)
+    except InputError as error:
+        if options.key_file is None or error.where in map(str, given):
+            raise
+        remedy = "without --pseudonymize the message names it"
+        raise InputError("a slide or folder below INPUT cannot be used", remedy=remedy) from None
+
+
+def _read_checksums(found: Sequence[SlideInput], options: RunOptions) -> Manifest | None:
+    """Read the manifest; under pseudonyms an error repeats no name."""
+    if options.checksums is None:
+        return None
+    try:
+        manifest = read_manifest(options.checksums)
+        manifest.refuse_ambiguity(found)
+    except InputError as error:
+        if options.key_file is None:
+            raise
+        remedy = "without --pseudonymize the message says why"
+        raise InputError("cannot be used", where=f"--checksums {options.checksums}", remedy=remedy) from error
+    return manifest
+
+
+def look_at_file(path: Path, report: Callable[[Any], None]) -> str:
+    """Fingerprint a slide; runs in a worker process, for a file of a stalled disk may never answer.
+
+    Raises
+    ------
+    SlideOpenError
+        If it is no file, or cannot be read.
+    """
+    # Opening a pipe or a device can wait for ever.
+    if not path.is_file():
+        check_file(path)
+    return fingerprint(path)
+
+
+def _look_at(
+    found: Sequence[SlideInput], workers: Workers, n_workers: int, lease: Lease
+) -> list[str | SlidescoreError]:
+    """Fingerprint the slides; the error of one that cannot be looked at takes its place."""
+    outcomes: dict[int, str | SlidescoreError] = {}
+    workers.run(
+        look_at_file,
+        [source.path for source in found],
+        n_workers=n_workers,
+        on_report=lambda task, content: None,
+        on_end=outcomes.__setitem__,
+        on_tick=lease.check,
+    )
+    return [outcomes[number] for number in range(len(found))]
+
+
+def _name_slides(
+    found: Sequence[SlideInput], outcomes: Sequence[str | SlidescoreError], options: RunOptions
+) -> Iterator[_Slide]:
+    """Name the slides by their fingerprints; yields them in the order of their names in the tables."""
+    prints = {number: outcome for number, outcome in enumerate(outcomes) if isinstance(outcome, str)}
+    errors = {number: outcome for number, outcome in enumerate(outcomes) if not isinstance(outcome, str)}
+    shown = list(found)
+    if options.key_file is not None:
+        shown = rename_slides(options.key_file, found, prints, options.roi)
+    order = sorted(range(len(found)), key=lambda number: shown[number].file)
+    readable = [number for number in order if number in prints]
+    named = dict(zip(readable, slide_ids([(shown[n], prints[n]) for n in readable]), strict=True))
+    for number in order:
+        source, file = found[number], shown[number].file
         if number in errors:
-            name = hashlib.sha256(source.file.encode("utf-8", "surrogateescape")).hexdigest()
-            identity = SlideIdentity(f"{safe_stem(source.file)}-{name[:8]}", source.file)
+            name = hashlib.sha256(file.encode("utf-8", "surrogateescape")).hexdigest()
+            identity = SlideIdentity(f"{safe_stem(file)}-{name[:8]}", file)
             yield _Slide(source, identity, "", (), errors[number])
             continue
         slide_id, duplicate_of = named[number]
@@ -314,7 +432,7 @@ def _look_at(found: Sequence[SlideInput]) -> Iterator[_Slide]:
         if duplicate_of is not None:
             text = f"This file is an identical copy of {duplicate_of}."
             notes = ({"name": "duplicate_slide", "level": "warn", "text": text},)
-        yield _Slide(source, SlideIdentity(slide_id, source.file), prints[number], notes)
+        yield _Slide(source, SlideIdentity(slide_id, file), prints[number], notes)
 
 
 def _failed_row(slide: _Slide, reason: str, assay: Assay, segmenter: SegmenterPlan) -> dict[str, Any]:
@@ -339,7 +457,9 @@ def _write_run_json(
     options: RunOptions,
     given: Sequence[Path],
     slides: Sequence[_Slide],
+    manifest: Manifest | None,
 ) -> None:
+    hidden = options.key_file is not None
     content = {
         "schema": RUN_SCHEMA,
         "tool": "slidescore",
@@ -347,12 +467,14 @@ def _write_run_json(
         "model": {"name": segmenter.name, "digest": segmenter.digest},
         "versions": library_versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": list(options.command),
+        "pseudonymized": hidden,
+        "command": [] if hidden else list(options.command),
         "devices": [_device_text(segmenter)],
-        "inputs": [str(path) for path in given],
-        "roi": str(options.roi) if options.roi else None,
+        "inputs": [] if hidden else [str(path) for path in given],
+        "roi": str(options.roi) if options.roi and not hidden else None,
         "overlay_mpp": options.overlay_mpp,
-        "slides": {slide.identity.slide_id: str(slide.source.path.resolve()) for slide in slides},
+        "checksums": manifest.sha256 if manifest else None,
+        "slides": {slide.identity.slide_id: None if hidden else str(slide.source.path.resolve()) for slide in slides},
     }
     write_json(folder.run_json, content)
 
@@ -366,4 +488,6 @@ def _stray_annotations(options: RunOptions, found: Sequence[SlideInput]) -> tupl
         return ()
     wanted = {f"{source.file}.geojson" for source in found}
     drawn = {path.relative_to(options.roi).as_posix() for path in options.roi.rglob("*.geojson")}
+    if options.key_file is not None:
+        return (f"{len(drawn - wanted)} annotation files belong to no slide of this run",) if drawn - wanted else ()
     return tuple(f"{name} belongs to no slide of this run" for name in sorted(drawn - wanted))
