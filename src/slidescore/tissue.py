@@ -35,8 +35,7 @@ BLACK_PEN_MIN_OD = 0.8
 STRIP_PX = 512
 """Rows that are looked at for pen at once."""
 SMOOTH_SHARE = 0.5
-"""An area in a foreign colour is pen when at least so much of it is smooth; drawn and real pens come to 0.6 to 0.8 of a
-stroke, real H&E tissue to less than 0.2."""
+"""A red area is pen when at least so much of it is smooth; drawn strokes come to 0.75, real H&E tissue to less than 0.3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +144,12 @@ def _find_pen(
     mpp: float,
     tissue: Tissue,
 ) -> NDArray[np.bool_]:
-    """Find pen: broad and either black, or smooth and of a colour that no mixture of the stains has."""
-    foreign, black, smooth = (np.zeros(valid.shape, np.bool_) for _ in range(3))
+    """Find pen: broad, and of a colour that no mixture of the stains has.
+
+    What is bluer, greener or blacker than they are is ink. What is redder is ink only where it is smooth: tissue of another
+    stain is red as well, and must stay tissue, so that its stain is judged.
+    """
+    blue, red, smooth = (np.zeros(valid.shape, np.bool_) for _ in range(3))
     frame = hue_frame(vectors)
     for top in range(0, len(rgb), STRIP_PX):
         # Strip by strip: a large slide has tens of millions of pixels even at this resolution.
@@ -154,20 +157,20 @@ def _find_pen(
         density = optical_density(rgb[strip], white)
         mean = density.mean(axis=2)
         neutral = np.ptp(density, axis=2) <= BLACK_MAX_SPREAD * mean
-        black[strip], foreign[strip] = neutral & (mean >= BLACK_MIN_OD), neutral & (mean >= BLACK_PEN_MIN_OD)
+        blue[strip], red[strip] = neutral & (mean >= BLACK_MIN_OD), neutral & (mean >= BLACK_PEN_MIN_OD)
         smooth[strip] = texture[strip] <= tissue.pen_max_texture * mean
         # The length of a density is at most the sum of its channels.
         some = 3.0 * mean >= tissue.pen_min_chroma_od
         length, along, across = hue_angles(density[some], frame)
         off = off_arc_degrees(along, across, frame)
-        foreign[strip][some] |= (off >= tissue.pen_min_degrees) & (
-            length * np.sin(np.radians(np.minimum(off, 90.0))) >= tissue.pen_min_chroma_od
-        )
+        chroma = length * np.sin(np.radians(np.minimum(off, 90.0)))
+        foreign = (off >= tissue.pen_min_degrees) & (chroma >= tissue.pen_min_chroma_od)
+        blue[strip][some] |= foreign & (across > 0)
+        red[strip][some] |= foreign & (across <= 0)
     # A stroke is broad; single pixels of another colour are pigment or noise.
     square = np.ones((3, 3), np.uint8)
-    opened = cv2.morphologyEx((valid & foreign).astype(np.uint8), cv2.MORPH_OPEN, square)
-    ink = _mostly_smooth(opened, smooth)
-    ink |= cv2.morphologyEx((valid & black).astype(np.uint8), cv2.MORPH_OPEN, square) > 0
+    blue_px, red_px = (cv2.morphologyEx((valid & px).astype(np.uint8), cv2.MORPH_OPEN, square) for px in (blue, red))
+    ink = (blue_px > 0) | _mostly_smooth(red_px, smooth)
     grown: NDArray[np.bool_] = cv2.dilate(ink.astype(np.uint8), _disc(2.0 * tissue.smooth_um / mpp)) > 0
     return grown
 

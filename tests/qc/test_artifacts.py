@@ -54,8 +54,13 @@ def test_what_is_less_sharp_than_the_limit_is_out_of_focus(assay):
 
 
 def test_a_fold_is_dense_and_unsharp(assay):
-    dense, soft = {"hematoxylin_floor_od": 0.4}, {"sharpness": 0.25}
+    dense, soft = {"hematoxylin_floor_od": 0.25}, {"sharpness": 0.25}
     assert reasons_of(assay, dense, soft, dense | soft) == ["", "", "qc: fold"]
+
+
+def test_blue_ink_over_dark_tissue_leaves_nothing_pale(assay):
+    dense = {"hematoxylin_floor_od": 0.35}
+    assert reasons_of(assay, dense, dense | {"sharpness": 0.25}) == ["qc: ink", "qc: fold"]
 
 
 def test_the_first_reason_is_given(assay):
@@ -71,6 +76,7 @@ def test_what_is_unknown_excludes_nothing(assay):
 def test_limits_can_be_switched_off(assay, change):
     off = {f"artifacts.{name}": 1.0 for name in type(assay.artifacts).model_fields if name.startswith("max_")}
     off |= {"artifacts.min_sharpness": 0.0, "artifacts.fold_max_sharpness": 0.0}
+    off |= {"artifacts.ink_min_hematoxylin_od": 9.0}
     worst = dict.fromkeys(GOOD, 1.0) | {"sharpness": 0.1}
     assert reasons_of(change(assay, off), worst) == [""]
 

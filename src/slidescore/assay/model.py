@@ -198,6 +198,7 @@ class Artifacts(Block):
     ink_od: Positive
     ink_degrees: Annotated[float, Field(gt=0, lt=90)]
     max_ink_fraction: Fraction
+    ink_min_hematoxylin_od: Positive
     pigment_od: Positive
     pigment_degrees: Annotated[float, Field(gt=0, lt=90)]
     max_pigment_fraction: Fraction

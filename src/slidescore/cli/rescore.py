@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from slidescore.cli.main import EXIT_SOME_FAILED
+from slidescore.report.lease import refuse_if_held
 
 
 @click.command()
@@ -26,6 +27,8 @@ def rescore(
     """
     if assay is None and tumor_model is None:
         raise click.UsageError("nothing to change: give --assay, --tumor-model, or both")
+    # Before anything heavy is loaded: who comes second is told at once.
+    refuse_if_held(out)
     from slidescore.cli.tables import print_failures, print_scores
     from slidescore.pipeline.rescore import rescore as rescore_run
 
@@ -42,6 +45,8 @@ def rescore(
         command=("slidescore", *sys.argv[1:]),
         on_slide=say,
     )
+    for warning in summary.warnings:
+        click.echo(f"warning: {warning}", err=True)
     print_scores(summary)
     if summary.failed:
         print_failures(summary)

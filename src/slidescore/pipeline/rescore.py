@@ -100,7 +100,7 @@ def rescore(
     for old in results:
         refuse_other_cells(loaded.assay, old["model"]["digest"])
     target = open_run_folder(Path(out), loaded, overwrite=overwrite)
-    with held(target):
+    with held(target) as lease:
         remove_digests(target.path)
         _write_run_json(target, old_run, loaded, command)
         records: dict[str, dict[str, Any]] = {}
@@ -115,7 +115,7 @@ def rescore(
         write_csv(target.path / "regions.csv", REGION_COLUMNS, regions)
         write_cohort_page(target, rows)
         write_digests(target.path)
-    return RunSummary(target.path, tuple(rows), 0)
+    return RunSummary(target.path, tuple(rows), 0, (lease.note,) if lease.note else ())
 
 
 def _new_assay(

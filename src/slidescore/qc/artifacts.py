@@ -62,13 +62,12 @@ def no_squares() -> TileSquares:
 def judge_squares(measures: SquareMeasures, limits: Artifacts) -> NDArray[np.int8]:
     """Return why each square is excluded; int8, (rows, columns), index into `REASONS`. What is unknown excludes nothing."""
     # Comparisons with NaN are false, so that a square of which too little is known stays in.
+    floor = measures.hematoxylin_floor_od
     tests = (
         (FOCUS, measures.sharpness < limits.min_sharpness),
-        (
-            FOLD,
-            (measures.hematoxylin_floor_od >= limits.fold_min_hematoxylin_od)
-            & (measures.sharpness < limits.fold_max_sharpness),
-        ),
+        # No part of the tissue is pale: it lies double, or there is blue ink on it through which it stays sharp.
+        (INK, floor >= limits.ink_min_hematoxylin_od),
+        (FOLD, (floor >= limits.fold_min_hematoxylin_od) & (measures.sharpness < limits.fold_max_sharpness)),
         (GREY, measures.grey_fraction > limits.max_grey_fraction),
         (PIGMENT, measures.pigment_fraction > limits.max_pigment_fraction),
         (INK, measures.ink_fraction > limits.max_ink_fraction),
