@@ -169,7 +169,8 @@ def test_the_columns_of_a_parquet_file_are_on_the_outputs_page_with_their_types(
     assert first_names(rows) == schema.names
     for cells, field in zip(rows, schema, strict=True):
         is_list = pa.types.is_list(field.type) or pa.types.is_fixed_size_list(field.type)
-        kind = f"list of {field.type.value_type}" if is_list else str(field.type)
+        inner = str(field.type.value_type) if is_list else ""
+        kind = f"list of {PYARROW_NAMES.get(inner, inner)}" if is_list else str(field.type)
         assert cells[1] == PYARROW_NAMES.get(kind, kind), field.name
 
 

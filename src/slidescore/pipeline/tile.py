@@ -404,7 +404,7 @@ def _sum_up(
         float(np.median(background)) if background.size else None,
         _histogram(planes.dab_od[scored]),
         _histogram(planes.dab_od[scored & (planes.hematoxylin_od >= context.stains.hematoxylin_positive_od)]),
-        _own_squares(spec, context, squares, wanted, pixel_um2),
+        _own_squares(spec, context, squares, masks, pixel_um2),
         _own_colours(spec, context, squares, wanted & ~masks.excluded),
     )
 
@@ -417,17 +417,20 @@ def _main_reason(drawn: NDArray[np.bool_], reasons: NDArray[np.int8], wanted: ND
 
 
 def _own_squares(
-    spec: TileSpec, context: TileContext, squares: JudgedSquares, wanted: NDArray[np.bool_], pixel_um2: float
+    spec: TileSpec, context: TileContext, squares: JudgedSquares, masks: CoreMasks, pixel_um2: float
 ) -> TileSquares:
-    """List the squares that share tissue with the core."""
+    """List the squares that share tissue with the core: to be scored, or of control tissue."""
     plan, (left, top) = context.squares, squares.origin_px
     rows, columns = squares.reasons.shape
     number = plan.numbers(left, top, rows, columns).ravel()
     # Each pixel's square, counted within the window.
     row = (np.arange(spec.y_px, spec.y_px + spec.height_px) - top) // plan.side_px
     column = (np.arange(spec.x_px, spec.x_px + spec.width_px) - left) // plan.side_px
-    tissue = np.bincount((row[:, None] * columns + column[None, :])[wanted], minlength=rows * columns)
+    place = row[:, None] * columns + column[None, :]
+    tissue = np.bincount(place[masks.wanted], minlength=rows * columns)
     own = tissue > 0
+    for control in masks.controls.values():
+        own[place[control]] = True
     return TileSquares(
         number[own], tissue[own] * pixel_um2, squares.reasons.ravel()[own],
         squares.measures.reshape(-1, len(MEASURES))[own],

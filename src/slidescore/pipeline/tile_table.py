@@ -102,7 +102,7 @@ def tile_table(results: Sequence[TileResult], cells: pa.Table, l0_per_px: float)
 def _mean(squares: TileSquares, measure: int) -> float | None:
     """Return the mean of a measure over a tile's squares, weighted by tissue; None where no square has it."""
     values = squares.measures[:, measure].astype(np.float64)
-    known = ~np.isnan(values)
+    known = ~np.isnan(values) & (squares.tissue_um2 > 0)
     return float(np.average(values[known], weights=squares.tissue_um2[known])) if known.any() else None
 
 

@@ -39,7 +39,7 @@ class TileSquares:
     number
         int64, (N,), of the square in the slide's grid.
     tissue_um2
-        float64, (N,): tissue to be scored that square and core share.
+        float64, (N,): tissue to be scored that square and core share; 0 where there is only control tissue.
     reason
         int8, (N,), index into `REASONS`.
     measures

@@ -102,9 +102,11 @@ def measure_slide(
 
 
 def artifact_areas(tiles: pa.Table) -> dict[str, dict[str, float]]:
-    """Return how many squares were excluded, and how much tissue they hold, by reason."""
+    """Return how many squares were excluded, and how much tissue to be scored they hold, by reason."""
     reasons, weight = _flat(tiles, "square_excluded").to_pylist(), _numbers(tiles, "square_tissue_um2")
+    # Squares of control tissue are listed with no tissue to be scored.
     names = np.array([reason or "" for reason in reasons], dtype=object)
+    names[weight == 0] = ""
     # A square that several tiles share counts once.
     number = _numbers(tiles, "square")
     return {
