@@ -148,6 +148,20 @@ def test_slides_in_many_threads_leave_the_setting_as_it_was():
     assert threads_seen_by_a_new_thread() == before
 
 
+def test_a_thread_that_computed_beside_another_does_not_make_one_the_rule():
+    before = threads_seen_by_a_new_thread()
+    with ThreadPoolExecutor(1) as pool:
+        beside = one_thread_each()
+        pool.submit(beside.__enter__).result()
+        with one_thread_each():
+            pool.submit(beside.__exit__, None, None, None).result()
+        # The pool's thread was not the last to end, so its own number is still 1 when it comes first now.
+        alone = one_thread_each()
+        pool.submit(alone.__enter__).result()
+        pool.submit(alone.__exit__, None, None, None).result()
+    assert threads_seen_by_a_new_thread() == before
+
+
 def test_a_device_says_whether_it_is_a_gpu():
     assert Device("cuda:1", "float16", "x").is_cuda
     assert not Device("cpu", "bf16", "CPU").is_cuda

@@ -163,8 +163,8 @@ def test_the_report_is_where_it_is_said_to_be(miniature: Miniature) -> None:
     text, reader = read_page(path.read_text(encoding="utf-8"))
     assert load_model(miniature.out).card.sha256 in text
     assert "BRCA-M2C" in text
-    # The best of eight kinds of field, and the worst of those that have two or more; not of one with partial labels.
-    assert len(reader.sources) == 8 + 5
+    # The best of nine kinds of field, and the worst of those that have two or more; not of one with partial labels.
+    assert len(reader.sources) == 9 + 6
     assert "brecahad_ihc: F1" not in text
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Literal
 
 import torch
@@ -153,7 +153,7 @@ def one_thread_each() -> Iterator[None]:
     """
     with _ALONE_LOCK:
         if _ALONE.holders == 0:
-            _ALONE.before = torch.get_num_threads()
+            _ALONE.before = _threads_of_new_threads()
         _ALONE.holders += 1
         torch.set_num_threads(1)
     try:
@@ -163,3 +163,12 @@ def one_thread_each() -> Iterator[None]:
             _ALONE.holders -= 1
             if _ALONE.holders == 0:
                 torch.set_num_threads(_ALONE.before)
+
+
+def _threads_of_new_threads() -> int:
+    """Return the number that torch gives to new threads; a thread that once computed alone still answers 1 itself."""
+    found: list[int] = []
+    asking = Thread(target=lambda: found.append(torch.get_num_threads()))
+    asking.start()
+    asking.join()
+    return found[0]

@@ -20,6 +20,8 @@ CANDIDATES = {
     "min_center": (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6),
     "min_distance_um": (1.5, 2.0, 2.5, 3.0, 3.5),
     "min_foreground": (0.3, 0.4, 0.5, 0.6),
+    "min_mean_foreground": (0.0, 0.5, 0.6, 0.7),
+    "min_solidity": (0.0, 0.6, 0.7, 0.75, 0.8),
 }
 """Values of each decode setting, rising, settled one after the other: they hardly depend on one another."""
 LOG_TEMPERATURES = (-1.5, 1.5)

@@ -20,14 +20,14 @@ class CropRanges:
     mpp
         Range of the resolution, um/px, drawn evenly in its logarithm.
     near_mpp, near_share
-        This share of crops is near the working resolution.
+        This share of crops is near the working resolution: size tells lymphocytes from tumor cells.
     max_stretch
         The axes differ by at most this fraction.
     """
 
     mpp: tuple[float, float] = (0.35, 0.70)
     near_mpp: tuple[float, float] = (0.45, 0.56)
-    near_share: float = 0.6
+    near_share: float = 0.8
     max_stretch: float = 0.08
 
 

@@ -19,7 +19,9 @@ from slidescore.training.texture import blur, draw
 
 DONOR_POOL, PROTOTYPES_A_KIND = 24, 6
 """Real nuclei, and procedural ones of each chromatin, that a field chooses from."""
-STROMAL_NUCLEI_PER_MM2: Span = (100.0, 3500.0)
+WALL_UM = 2.5
+"""Middles of nuclei stay this far inside the rim of their gland."""
+STROMAL_NUCLEI_PER_MM2: Span = (300.0, 4500.0)
 """Nuclei proposed between glands; those that do not fit are left out."""
 
 
@@ -74,6 +76,8 @@ def nuclei_in_glands(layout: LatticeLayout, mpp: float, rng: np.random.Generator
     slope = np.stack([np.gradient(depth, axis=1), np.gradient(depth, axis=0)], axis=-1)[at[chosen, 1], at[chosen, 0]]
     outward = -slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-6)
     push_um = draw(rng, NUCLEI.basal) * layout.pitch_um * rng.uniform(0.4, 1.2, n)
+    # None is pushed through the rim: beside a gland it would look like a cell of the stroma.
+    push_um = np.minimum(push_um, np.maximum(layout.rim_um[at[chosen, 1], at[chosen, 0]] - WALL_UM, 0.0))
     place = layout.seeds_um[chosen] + outward * push_um[:, None]
     squeezed = rng.random(n) < draw(rng, NUCLEI.squeezed_share)
     size_um = min(draw(rng, NUCLEI.minor_um), 0.62 * layout.pitch_um) * np.exp(0.15 * rng.standard_normal(n))

@@ -45,11 +45,11 @@ class PoolRecipe:
 
     size_px: int = 256
     sources: tuple[tuple[str, float], ...] = (
-        (M2C, 0.48),
-        (DSB, 0.16),
-        (BRECAHAD, 0.07),
-        (GLANDS, 0.20),
-        (LATTICE, 0.09),
+        (M2C, 0.52),
+        (DSB, 0.15),
+        (BRECAHAD, 0.06),
+        (GLANDS, 0.19),
+        (LATTICE, 0.08),
     )
     ihc_share: float = 0.62
     crops: CropRanges = field(default_factory=CropRanges)
