@@ -1,8 +1,8 @@
 """Which slides are refused for their stain: `python benchmarks/wrong_stain.py --data FOLDER --write docs/trust.md`.
 
-Small drawn slides of every wrong and every valid kind (`tests/phantom_wrong.py`) are scored as a user would score them, with
-the classical segmenter and every cell counting, so that a call is made wherever one can be. With `--data` the real H&E
-pictures of FOLDER/train and the real IHC of FOLDER/demo are scored too.
+Small drawn slides of every wrong and every valid kind (`tests/phantom_wrong.py`) are scored as a user would score them,
+with the classical segmenter and every cell counting, so that a call is made wherever one can be. With `--data` the
+real H&E pictures of FOLDER/train and the real IHC of FOLDER/demo are scored too.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-import phantom_wrong as drawn
 from accuracy import variant
 from page_tables import write_tables
 
+import phantom_wrong as drawn
 from slidescore.assay import Assay
 from slidescore.pipeline.analysis import analyze_slide
 from slidescore.pipeline.judge import SlideIdentity, judge_slide

@@ -1,7 +1,8 @@
-"""Slides that must get no call: H&E, fluorescence, nothing on the glass, no stain, a red chromogen; and valid ones beside.
+"""Slides that must get no call: H&E, fluorescence, nothing on the glass, no stain, a red chromogen; and valid ones.
 
-The geometry is that of a phantom (`phantom.py`); stain and light are drawn here with vectors of their own. Drawing cells
-takes most of the time, so `draw_fields` lays out a few fields and `draw_slide` stains one of them as often as wanted.
+The geometry is that of a phantom (`phantom.py`); stain and light are drawn here with vectors of their own. Drawing
+cells takes most of the time, so `draw_fields` lays out a few fields and `draw_slide` stains one of
+them as often as wanted.
 
 References
 ----------
@@ -40,7 +41,7 @@ REDS = ((0.2743, 0.6796, 0.6803), (0.20, 0.67, 0.71), (0.12, 0.66, 0.74), (0.10,
 
 @dataclass(frozen=True)
 class Field:
-    """One field of cells as maps of density at unit strength; float32, (H, W), and the share of each pixel in tissue."""
+    """One field of cells as maps of density at unit strength, and the share of a pixel in tissue; float32, (H, W)."""
 
     hematoxylin: Map
     dab: Map
@@ -100,12 +101,13 @@ def draw_slide(kind: Wrong | Valid, field: Field, seed: int) -> Rgb:
         return _unstained(rng, field, spec)
     if kind == "aec":
         pair = np.array([_near(rng, (0.65, 0.70, 0.29), 3.0), REDS[int(rng.integers(len(REDS)))]])
-        return _photograph(rng, spec, rng.uniform(0.6, 1.3) * field.hematoxylin, rng.uniform(0.6, 1.6) * field.dab, pair)
+        blue, red = rng.uniform(0.6, 1.3) * field.hematoxylin, rng.uniform(0.6, 1.6) * field.dab
+        return _photograph(rng, spec, blue, red, pair)
     return _valid(rng, kind, field, spec)
 
 
 def _valid(rng: np.random.Generator, kind: Valid, field: Field, spec: PhantomSpec) -> Rgb:
-    """DAB with hematoxylin: none, weak, ordinary or strong DAB, or any of them with vectors turned by up to 8 degrees."""
+    """DAB with hematoxylin: no, weak, ordinary or strong DAB, or any of them with vectors turned by up to 8 degrees."""
     turns: dict[str, Any] = {"turn_azimuth_deg": rng.uniform(0, 180)}
     reach = 8.0 if kind == "turned" else 3.0
     turns |= {name: rng.uniform(-reach, reach) for name in ("hematoxylin_turn_deg", "dab_turn_deg")}
@@ -140,11 +142,14 @@ def _unstained(rng: np.random.Generator, field: Field, spec: PhantomSpec) -> Rgb
 def _fluorescence(rng: np.random.Generator, field: Field) -> Rgb:
     """Signals on black: blue nuclei, a marker in green or red, some of it as one grey channel."""
     nuclei, marker = field.hematoxylin / 0.5, field.dab / 0.8
-    colours = [((0.1, 0.2, 1.0), (0.1, 1.0, 0.2)), ((0.1, 0.2, 1.0), (1.0, 0.2, 0.1)), ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0))]
+    dapi, green, red, white, none = (0.1, 0.2, 1.0), (0.1, 1.0, 0.2), (1.0, 0.2, 0.1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
+    colours = [(dapi, green), (dapi, red), (white, none)]
     blue, other = colours[int(rng.integers(len(colours)))]
-    light = rng.uniform(80, 220) * nuclei[..., None] * np.array(blue) + rng.uniform(40, 200) * marker[..., None] * np.array(other)
+    light = rng.uniform(80, 220) * nuclei[..., None] * np.array(blue)
+    light += rng.uniform(40, 200) * marker[..., None] * np.array(other)
     light += rng.uniform(0, 12) + rng.uniform(0, 15) * field.tissue[..., None]
-    light = cv2.GaussianBlur(light.astype(np.float32), (0, 0), 1.0) + rng.uniform(0.5, 3) * rng.standard_normal(light.shape)
+    light = cv2.GaussianBlur(light.astype(np.float32), (0, 0), 1.0)
+    light = light + rng.uniform(0.5, 3) * rng.standard_normal(light.shape)
     return np.clip(np.rint(light), 0, 255).astype(np.uint8)
 
 
@@ -157,7 +162,8 @@ def _empty(rng: np.random.Generator, field: Field) -> Rgb:
         cv2.circle(shade, place, int(rng.integers(1, 9)), float(rng.uniform(0.2, 0.9)), -1, cv2.LINE_AA)
     for _ in range(int(rng.integers(0, 3))):
         ends = rng.integers(0, min(height, width), 4).tolist()
-        cv2.line(shade, (ends[0], ends[1]), (ends[2], ends[3]), float(rng.uniform(0.5, 0.95)), int(rng.integers(1, 4)), cv2.LINE_AA)
+        darkness, width_px = float(rng.uniform(0.5, 0.95)), int(rng.integers(1, 4))
+        cv2.line(shade, (ends[0], ends[1]), (ends[2], ends[3]), darkness, width_px, cv2.LINE_AA)
     slope = 1 - rng.uniform(0, 0.03) * np.linspace(0, 1, width, dtype=np.float32)
     light = np.array(_white(rng)) * (cv2.GaussianBlur(shade, (0, 0), 1.0) * slope)[..., None]
     return np.clip(np.rint(light + rng.uniform(0.5, 2.5) * rng.standard_normal(light.shape)), 0, 255).astype(np.uint8)

@@ -35,7 +35,7 @@ BLACK_PEN_MIN_OD = 0.8
 STRIP_PX = 512
 """Rows that are looked at for pen at once."""
 SMOOTH_SHARE = 0.5
-"""A red area is pen when at least so much of it is smooth; drawn strokes come to 0.75, real H&E tissue to less than 0.3."""
+"""A red area is pen when at least so much of it is smooth; drawn strokes come to 0.75, real H&E to less than 0.3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +146,8 @@ def _find_pen(
 ) -> NDArray[np.bool_]:
     """Find pen: broad, and of a colour that no mixture of the stains has.
 
-    What is bluer, greener or blacker than they are is ink. What is redder is ink only where it is smooth: tissue of another
-    stain is red as well, and must stay tissue, so that its stain is judged.
+    What is bluer, greener or blacker than they are is ink. What is redder is ink only where it is smooth: tissue of
+    another stain is red as well, and must stay tissue, so that its stain is judged.
     """
     blue, red, smooth = (np.zeros(valid.shape, np.bool_) for _ in range(3))
     frame = hue_frame(vectors)

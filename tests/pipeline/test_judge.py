@@ -32,8 +32,8 @@ def tile(number: int, status: str, tissue: float, scored: float = 0, excluded: f
         "tile": number, "x": 0, "y": 0, "width": 512, "height": 512, "status": status, "reason": None,
         "tissue_fraction": 1.0, "tissue_um2": tissue, "scored_um2": scored, "excluded_um2": excluded,
         "missing_um2": missing, "background_dab_od": 0.02, **dict.fromkeys(MEASURES), "n_cells": 0, "square": [],
-        "square_tissue_um2": [], "square_excluded": [], **{f"square_{name}": [] for name in MEASURES}, "dab_histogram": nothing,
-        "dab_histogram_hematoxylin": nothing,
+        "square_tissue_um2": [], "square_excluded": [], **{f"square_{name}": [] for name in MEASURES},
+        "dab_histogram": nothing, "dab_histogram_hematoxylin": nothing,
     }  # fmt: skip
 
 

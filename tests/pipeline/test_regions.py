@@ -216,7 +216,8 @@ def test_control_tissue_outside_the_include_areas_is_measured_all_the_same(drawn
 def test_control_tissue_inside_an_include_area_belongs_to_the_control_alone(drawn, undrawn):
     result = drawn(box("Include", 0, 0, 760, 760, name="tonsil"), box("Control", *LEFT_HALF, name="tonsil"))
     left = inside(undrawn, *LEFT_HALF)
-    assert [(row["role"], row["n_cells"]) for row in result.regions] == [("region", (~left).sum()), ("control", left.sum())]
+    found = [(row["role"], row["n_cells"]) for row in result.regions]
+    assert found == [("region", (~left).sum()), ("control", left.sum())]
 
 
 def test_what_is_excluded_in_control_tissue_does_not_count_there_either(drawn, undrawn):
@@ -227,10 +228,8 @@ def test_what_is_excluded_in_control_tissue_does_not_count_there_either(drawn, u
 
 def test_control_tissue_that_did_not_react_is_a_warning_where_the_assay_expects_it(drawn, few, change):
     result = drawn(box("Control", *LEFT_HALF, name="tonsil"))
-    analysis = SlideAnalysis(
-        result.cells, result.tiles, {k: result.record[k] for k in (*_FACTS, "annotations", "notes") if k in result.record},
-        {},
-    )  # fmt: skip
+    facts = {key: result.record[key] for key in (*_FACTS, "annotations", "notes") if key in result.record}
+    analysis = SlideAnalysis(result.cells, result.tiles, facts, {})
     h_score = result.regions[0]["h_score"]
     for least, raised in ((None, False), (h_score - 1, False), (h_score + 1, True)):
         again = judge_slide(analysis, change(few, {"qc.control_min_h": least}), IDENTITY)

@@ -79,9 +79,7 @@ def test_dab_with_hematoxylin_is_not_refused(look, fields, assay, kind, seed):
 
 def test_vectors_of_other_scanners_are_not_refused(look, fields, assay):
     """Turned by up to 8 degrees; only DAB that turns by more than 6 of them to the red side looks like AEC."""
-    said = [
-        wrong_stain(look(wrong.draw_slide("turned", fields[seed % 4], seed)), assay.qc.stain) for seed in range(24)
-    ]
+    said = [wrong_stain(look(wrong.draw_slide("turned", fields[seed % 4], seed)), assay.qc.stain) for seed in range(24)]
     assert sum(map(bool, said)) <= 1
 
 
@@ -147,7 +145,8 @@ def test_the_hue_of_the_chromogen_is_that_of_what_is_mixed_with_hematoxylin(assa
     for turn in (-8.0, -3.0, 0.0, 5.0):
         chromogen = np.cos(np.radians(turn)) * dab + np.sin(np.radians(turn)) * normal
         shares = np.linspace(0.35, 0.6, 32)[:, None]
-        measures = measure_stain(counts_of(0.9 * (shares * chromogen + (1 - shares) * hematoxylin), assay, vectors), FRAME)
+        mixed = 0.9 * (shares * chromogen + (1 - shares) * hematoxylin)
+        measures = measure_stain(counts_of(mixed, assay, vectors), FRAME)
         assert measures["chromogen_across_degrees"] == pytest.approx(turn, abs=1.2)
 
 

@@ -226,7 +226,8 @@ def _within(annotations: AnnotationSet, tissue: TissueMask) -> TissueMask:
     """Leave only the tissue near the areas that are scored, so that tiles far from them are not read."""
     if not annotations.limits:
         return tissue
-    drawn = paint_areas([*annotations.limits, *annotations.of("control")], 0.0, 0.0, tissue.tissue.shape, tissue.l0_per_px)
+    areas = [*annotations.limits, *annotations.of("control")]
+    drawn = paint_areas(areas, 0.0, 0.0, tissue.tissue.shape, tissue.l0_per_px)
     # A pixel of margin: a thin area can pass between the middles of coarse pixels.
     near = cv2.dilate(drawn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     return replace(tissue, tissue=tissue.tissue & near)

@@ -432,9 +432,11 @@ def _own_squares(
     for control in masks.controls.values():
         own[place[control]] = True
     return TileSquares(
-        number[own], tissue[own] * pixel_um2, squares.reasons.ravel()[own],
-        squares.measures.reshape(-1, len(MEASURES))[own],
-    )  # fmt: skip
+        number=number[own],
+        tissue_um2=tissue[own].astype(np.float64) * pixel_um2,
+        reason=squares.reasons.ravel()[own],
+        measures=squares.measures.reshape(-1, len(MEASURES))[own],
+    )
 
 
 def _own_colours(

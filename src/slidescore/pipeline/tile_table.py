@@ -39,8 +39,8 @@ TILE_SCHEMA = pa.schema(
         pa.field("dab_histogram_hematoxylin", HISTOGRAM),
     ]
 )
-"""Columns of tiles.parquet: the core in level-0 px, what became of it, its quality, as a whole and square by square, and
-two DAB histograms of its scored pixels."""
+"""Columns of tiles.parquet: the core in level-0 px, what became of it, its quality, as a whole and square by square,
+and two DAB histograms of its scored pixels."""
 
 
 def tile_table(results: Sequence[TileResult], cells: pa.Table, l0_per_px: float) -> pa.Table:

@@ -60,7 +60,7 @@ def no_squares() -> TileSquares:
 
 
 def judge_squares(measures: SquareMeasures, limits: Artifacts) -> NDArray[np.int8]:
-    """Return why each square is excluded; int8, (rows, columns), index into `REASONS`. What is unknown excludes nothing."""
+    """Return why each square is excluded, where enough is known; int8, (rows, columns), index into `REASONS`."""
     # Comparisons with NaN are false, so that a square of which too little is known stays in.
     floor = measures.hematoxylin_floor_od
     tests = (
@@ -80,7 +80,12 @@ def judge_squares(measures: SquareMeasures, limits: Artifacts) -> NDArray[np.int
 
 
 def paint_reasons(
-    reasons: NDArray[np.int8], plan: SquarePlan, origin_px: tuple[int, int], x_px: int, y_px: int, shape: tuple[int, int]
+    reasons: NDArray[np.int8],
+    plan: SquarePlan,
+    origin_px: tuple[int, int],
+    x_px: int,
+    y_px: int,
+    shape: tuple[int, int],
 ) -> NDArray[np.int8]:
     """Spread the reasons of a window of squares over the pixels of a rectangle in it; int8, `shape` (H, W).
 

@@ -135,7 +135,7 @@ def check_controls(rows: Sequence[Mapping[str, Any]], assay: Assay) -> list[Flag
         Flag(
             "control_missing",
             "warn",
-            f"Control tissue '{row['region']}' has an H-score of only {row['h_score']:.0f}, at least {least:g} expected.",
+            f"Control tissue '{row['region']}' has an H-score of {row['h_score']:.0f}, at least {least:g} expected.",
         )
         for row in weak
     ]
@@ -232,9 +232,9 @@ def _quality_flags(measures: Mapping[str, float | None], assay: Assay) -> list[F
     flags = []
     out = known.get("artifact_fraction", 0.0)
     if out > qc.warn_artifact_fraction:
-        flags.append(Flag("many_artifacts", "warn", f"{100 * out:.1f} % of the tissue lies in squares that were excluded."))
+        flags.append(Flag("many_artifacts", "warn", f"{100 * out:.1f} % of the tissue lies in excluded squares."))
     elif out > 0:
-        flags.append(Flag("artifacts", "info", f"{100 * out:.2f} % of the tissue lies in squares that were excluded."))
+        flags.append(Flag("artifacts", "info", f"{100 * out:.2f} % of the tissue lies in excluded squares."))
     if (soft := known.get("soft_fraction", 0.0)) > qc.warn_soft_fraction:
         flags.append(Flag("soft_focus", "warn", f"{100 * soft:.0f} % of the tissue that was scored is soft."))
     if (clipped := known.get("clipped_fraction", 0.0)) > qc.warn_clipped_fraction:

@@ -20,8 +20,8 @@ def white_for_hues(
 ) -> tuple[float, float, float]:
     """Return the white that hues are told against: that of the glass, or the brightest grey that the slide holds.
 
-    Densities are scored against 255 where no glass was found, which adds the same to all channels. Hues would turn towards
-    grey by that, so they are told against a lower level, of the same in all channels for want of better knowledge.
+    Densities are scored against 255 where no glass was found, which adds the same to all channels. Hues would turn
+    towards grey by that, so they are told against a lower level, the same in all channels for want of better knowledge.
 
     Parameters
     ----------
@@ -81,8 +81,8 @@ def measure_glass(
     Returns
     -------
     dict
-        `glass_tint_od`: density by which the channels of clear glass differ. `glass_dab_od`: DAB that a twentieth of the
-        glass exceeds. None where no glass was found.
+        `glass_tint_od`: density by which the channels of clear glass differ. `glass_dab_od`: DAB that a twentieth of
+        the glass exceeds. None where no glass was found.
     """
     if white.source != "glass":
         return {"glass_tint_od": None, "glass_dab_od": None}

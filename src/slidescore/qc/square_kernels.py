@@ -40,9 +40,7 @@ def sum_pixels(
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def sum_blocks(
-    sums: NDArray[np.int32], whole: NDArray[np.bool_]
-) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+def sum_blocks(sums: NDArray[np.int32], whole: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """Join blocks by two and two in each direction."""
     height, width = sums.shape[0] // 2, sums.shape[1] // 2
     joined = np.empty((height, width, 3), np.int32)
@@ -109,9 +107,7 @@ def difference_histograms(
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def count_clipped(
-    sums: NDArray[np.int32], whole: NDArray[np.bool_], side: int, limit: int
-) -> NDArray[np.int64]:
+def count_clipped(sums: NDArray[np.int32], whole: NDArray[np.bool_], side: int, limit: int) -> NDArray[np.int64]:
     """Count the fine blocks of each square in which some channel is at most `limit`; int64, (rows, columns)."""
     rows, columns = sums.shape[0] // side, sums.shape[1] // side
     counts = np.zeros((rows, columns), np.int64)

@@ -25,9 +25,9 @@ from slidescore.qc.square_kernels import (
     sum_blocks,
     sum_pixels,
 )
-from slidescore.qc.stain_counts import BlockColours
+from slidescore.qc.stain_counts import BlockColours, block_colours
 from slidescore.slide import AnalysisGrid
-from slidescore.stain import HueFrame, StainVectors, hue_frame, optical_density
+from slidescore.stain import HueFrame, StainVectors, hue_frame
 
 FINE_UM = 1.0
 """Wanted side of a fine block; a coarse one is twice as wide."""
@@ -91,7 +91,7 @@ class SquarePlan:
         return left, top, right - left, bottom - top
 
     def numbers(self, x_px: int, y_px: int, rows: int, columns: int) -> NDArray[np.int64]:
-        """Number the squares of a window that begins at (x_px, y_px); int64, (rows, columns)."""
+        """Return the numbers of the squares of a window that begins at (x_px, y_px); int64, (rows, columns)."""
         first = y_px // self.side_px * self.columns + x_px // self.side_px
         return np.int64(first) + np.arange(rows)[:, None] * np.int64(self.columns) + np.arange(columns)[None, :]
 
@@ -111,7 +111,7 @@ class SquareMeasures:
     pigment_fraction
         Share whose hue lies beyond DAB, on the yellow side: hemosiderin and other pigments.
     ink_fraction
-        Share in a hue that no mixture of the stains has, of the whole square or of its palest quarter, whichever is more.
+        Share in a hue that no mixture of the stains has, of the square or of its palest quarter, whichever is more.
     grey_fraction
         Share that is grey and smooth: the rim of an air bubble, the edge of the coverslip.
     hematoxylin_floor_od
@@ -177,11 +177,11 @@ def measure_squares(
     side = plan.side_px // plan.fine_px
     fine, fine_whole = sum_pixels(np.ascontiguousarray(rgb), np.ascontiguousarray(tissue), plan.fine_px)
     coarse, coarse_whole = sum_blocks(fine, fine_whole)
-    found = describe_blocks(
+    described = describe_blocks(
         coarse, coarse_whole, _density_table(plan), np.asarray(plan.unmixing), plan.frame.axes,
         plan.frame.separation_degrees,
     )  # fmt: skip
-    colours = BlockColours(*found, whole=coarse_whole)
+    colours = block_colours(described, coarse_whole)
     usable = by_square(coarse_whole, side // 2)
     n_usable = usable.sum(axis=-1)
     told = n_usable >= plan.limits.min_tissue_fraction * usable.shape[-1]
@@ -207,10 +207,11 @@ def measure_squares(
 
 
 def _density_table(plan: SquarePlan) -> NDArray[np.float64]:
-    """Tabulate the density of each sum over a coarse block; float64, (3, S). At least one grey level counts as light."""
+    """Tabulate the density of each sum over a coarse block, of one grey level at least; float64, (3, S)."""
     pixels = (2 * plan.fine_px) ** 2
     means = np.maximum(np.arange(MAX_GREY * pixels + 1) / pixels, 1.0)
-    return -np.log10(means[None, :] / np.asarray(plan.white)[:, None])
+    table: NDArray[np.float64] = -np.log10(means[None, :] / np.asarray(plan.white)[:, None])
+    return table
 
 
 def _odd_blocks(colours: BlockColours, plan: SquarePlan) -> dict[str, NDArray[np.bool_]]:
@@ -268,20 +269,18 @@ def _quantile(counts: NDArray[np.int64], share: float) -> NDArray[np.float64]:
     return np.asarray((at + (wanted - before) / np.maximum(own, 1))[..., 0])
 
 
-def _grey_fraction(
-    colours: BlockColours, side: int, plan: SquarePlan, told: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+def _grey_fraction(colours: BlockColours, side: int, plan: SquarePlan, told: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Count patches whose channels are equally dense, and which are too smooth for tissue."""
     limits, n = plan.limits, PATCH_BLOCKS
     length = by_square(colours.length_mod, n).astype(np.int64)
-    whole = by_square(colours.whole, n).all(axis=-1)
+    whole: NDArray[np.bool_] = np.all(by_square(colours.whole, n), axis=-1)
     # Sums of whole numbers: mean and spread do not depend on an order.
     size, total, squares = n * n, length.sum(axis=-1), (length * length).sum(axis=-1)
     smooth = size * squares - total * total <= (limits.grey_max_texture * total) ** 2
-    neutral = by_square(colours.neutral_off, n).astype(np.int64).sum(axis=-1) <= size * colours.degrees(
-        limits.grey_degrees
-    )
-    grey = whole & smooth & neutral & (total >= size * MOD * limits.ink_od)
+    off_neutral = by_square(colours.neutral_off, n).astype(np.int64).sum(axis=-1)
+    neutral = off_neutral <= size * colours.degrees(limits.grey_degrees)
+    dense: NDArray[np.bool_] = total >= size * MOD * limits.ink_od
+    grey: NDArray[np.bool_] = whole & smooth & neutral & dense
     patches = side // n
     return _share(by_square(grey, patches).sum(axis=-1), by_square(whole, patches).sum(axis=-1), told)
 

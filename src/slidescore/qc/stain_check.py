@@ -112,8 +112,8 @@ def _wrong_colour(known: Mapping[str, float], limits: StainCheck) -> str:
 def _chromogen_across(counts: ColourCounts, frame: HueFrame) -> float:
     """Return the hue of what is mixed with hematoxylin, where it is pure: angle across the arc, at the angle of DAB.
 
-    All mixtures of two stains lie in a plane through the origin, so the plane of least squares tells the hue of the pure
-    chromogen even where each block holds hematoxylin as well.
+    All mixtures of two stains lie in a plane through the origin, so the plane of least squares tells the hue of the
+    pure chromogen even where each block holds hematoxylin as well.
     """
     hh, dd, aa, hd, ha, da = (float(moment) for moment in counts.moments)
     _, axes = np.linalg.eigh(np.array([[hh, hd, ha], [hd, dd, da], [ha, da, aa]]))

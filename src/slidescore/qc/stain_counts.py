@@ -27,7 +27,7 @@ STAINED_MOD = 200
 CHROMOGEN_MOD, CHROMOGEN_ALONG = 300, 22 * CENTI
 """From 0.3 OD on, and more than half of the way from hematoxylin to DAB, a block counts as chromogen."""
 RED_ACROSS = -12 * CENTI
-"""This far to the red side of the arc a hue is red: DAB and hematoxylin of other scanners turn by less than 9 degrees."""
+"""This far to the red side of the arc a hue is red: stains of other scanners turn by less than 9 degrees."""
 NEUTRAL_OFF = 3 * CENTI
 """This near to equal density in all channels a block is grey."""
 
@@ -64,6 +64,14 @@ class BlockColours:
     def degrees(angle: float) -> int:
         """Return an angle in the unit in which blocks hold theirs."""
         return round(CENTI * angle)
+
+
+def block_colours(described: Levels, whole: NDArray[np.bool_]) -> BlockColours:
+    """Name what `describe_blocks` found; int16, (10, h, w), in the order of the attributes."""
+    length, least, hematoxylin, along, across, off, neutral_off, to_hematoxylin, to_dab, aside = described
+    return BlockColours(
+        length, least, hematoxylin, along, across, off, neutral_off, to_hematoxylin, to_dab, aside, whole
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """Where a colour lies between the two stains: angles of optical density, whatever its strength.
 
-Optical density is a direction (the colour) times a length (how much of it). Every mixture of hematoxylin and DAB lies on
-the arc between the two stains; colours off the arc are something else. Two angles say where a direction lies: *along*
-the arc, 0 at hematoxylin and some 37 degrees at DAB, and *across* it, positive towards green and blue (ink, neutral
-black at +7) and negative towards red (eosin at -25 to -40, red chromogens).
+Optical density is a direction (the colour) times a length (how much of it). Every mixture of hematoxylin and DAB lies
+on the arc between the two stains; colours off the arc are something else. Two angles say where a direction lies:
+*along* the arc, 0 at hematoxylin and some 37 degrees at DAB, and *across* it, positive towards green and blue (ink,
+neutral black at +7) and negative towards red (eosin at -25 to -40, red chromogens).
 """
 
 from __future__ import annotations
@@ -75,4 +75,5 @@ def off_arc_degrees(
     """
     nearest = np.clip(along_degrees, 0.0, frame.separation_degrees)
     cosine = np.cos(np.radians(along_degrees - nearest)) * np.cos(np.radians(across_degrees))
-    return np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
+    off: NDArray[np.float64] = np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
+    return off
