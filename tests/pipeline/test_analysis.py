@@ -15,10 +15,11 @@ from slidescore.assay import Assay
 from slidescore.cells import CELL_SCHEMA
 from slidescore.cells.table import floats
 from slidescore.errors import MissingResolutionError, SlideOpenError
-from slidescore.pipeline.analysis import SlideAnalysis, analyze_slide, survey
+from slidescore.pipeline.analysis import SlideAnalysis, analyze_slide
 from slidescore.pipeline.judge import SlideIdentity, judge_slide
+from slidescore.pipeline.survey import survey_slide
 from slidescore.pipeline.tile_table import TILE_SCHEMA
-from slidescore.slide import ArrayReader, Resolution
+from slidescore.slide import ArrayReader
 
 MPP = 0.5
 MEASURED = (
@@ -64,11 +65,11 @@ def test_ids_are_unique_and_rows_sorted(of_island):
     assert of_island.cells.column("cell_id").to_pylist() == list(range(len(rows)))
 
 
-def test_the_ledger_counts_every_cell_and_all_tissue(of_island, island, assay, vectors):
+def test_the_ledger_counts_every_cell_and_all_tissue(of_island, island, assay):
     tiles = of_island.tiles
     assert sum(tiles.column("n_cells").to_pylist()) == of_island.cells.num_rows
     assert tiles.num_rows == of_island.facts["analysis"]["n_tiles"] > 5
-    mask, _ = survey(ArrayReader(island.rgb, mpp=MPP), Resolution(MPP, MPP, "file"), assay, vectors)
+    mask = survey_slide(ArrayReader(island.rgb, mpp=MPP), assay).tissue
     assert sum(tiles.column("tissue_um2").to_pylist()) == pytest.approx(mask.area_um2, rel=0.01)
     assert set(tiles.column("status").to_pylist()) == {"scored"}
     assert max(tiles.column("tissue_fraction").to_pylist()) <= 1

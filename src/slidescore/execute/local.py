@@ -28,6 +28,8 @@ STARTUP_SECONDS = 300.0
 """A child may take so long to start and to load a task's code; only then does the task's own time begin."""
 TICK_SECONDS = 1.0
 """The supervisor looks up at least this often."""
+ASLEEP_SECONDS = 10.0
+"""A supervisor that did not look up for so long was suspended itself, and its children perhaps with it."""
 KILL_SECONDS = 5.0
 """A killed child that is not gone after this long hangs in the kernel; it is left behind and ends when it can."""
 
@@ -76,6 +78,7 @@ class Workers:
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
         self._workers: list[_Worker] = []
+        self._looked = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +100,8 @@ class Workers:
     ) -> None:
         """Run `work(task, report)` for every task, each in one of `n_workers` child processes.
 
-        A child that crashes, or that a limit ends, costs its task and is replaced. When something is raised here, the
+        A child that crashes, or that a limit ends, costs its task and is replaced. A task that its child had not begun
+        when it died is given once more: what it died of may be the task before. When something is raised here, the
         children still hold their tasks: `stop` them.
 
         Parameters
@@ -116,7 +120,8 @@ class Workers:
         on_tick
             Called in this process about every second.
         """
-        waiting = deque(range(len(tasks)))
+        waiting, given_again = deque(range(len(tasks))), set[int]()
+        self._looked = time.monotonic()
         while len(self._workers) > n_workers:
             _kill(self._workers.pop())
         while waiting or any(worker.task is not None for worker in self._workers):
@@ -128,8 +133,16 @@ class Workers:
                     _give(worker, number, pack_task(work, tasks[number]))
             ready = wait([worker.connection for worker in self._workers], self._seconds_to_next_look())
             for worker in [worker for worker in self._workers if worker.connection in ready]:
-                if not _listen(worker, on_report, on_end):
-                    self._workers.remove(worker)
+                if _listen(worker, on_report, on_end):
+                    continue
+                self._workers.remove(worker)
+                if worker.task is None:
+                    continue
+                if worker.begun is None and worker.task not in given_again:
+                    given_again.add(worker.task)
+                    waiting.appendleft(worker.task)
+                else:
+                    on_end(worker.task, WorkerCrashError(f"reader crashed ({_cause(worker.process.exitcode)})"))
             self._end_overdue(on_end)
             if on_tick:
                 on_tick()
@@ -161,6 +174,12 @@ class Workers:
 
     def _end_overdue(self, on_end: Callable[[int, Any], None]) -> None:
         now = time.monotonic()
+        asleep, self._looked = now - self._looked, now
+        if asleep > ASLEEP_SECONDS:
+            # Ctrl-Z, or a callback that waited for a disk: time in which nobody listened is nobody's silence.
+            for worker in self._workers:
+                worker.heard += asleep
+                worker.begun = None if worker.begun is None else worker.begun + asleep
         for worker in list(self._workers):
             deadline, problem = self._deadline(worker)
             # What it said while this process was busy or asleep counts first.
@@ -227,18 +246,16 @@ def _give(worker: _Worker, number: int, packed: bytes) -> None:
     try:
         worker.connection.send((number, packed))
     except OSError:
-        # It died while idle; the closed pipe is noticed by _listen, which ends the task.
+        # It died while idle; _listen notices the closed pipe.
         return
 
 
 def _listen(worker: _Worker, on_report: Callable[[int, Any], None], on_end: Callable[[int, Any], None]) -> bool:
-    """Take one message of a worker; False when the worker is gone."""
+    """Take one message of a worker; False when the worker is gone, with its task."""
     try:
         kind, number, content = worker.connection.recv()
     except (EOFError, OSError):
         _await_end(worker)
-        if worker.task is not None:
-            on_end(worker.task, WorkerCrashError(f"reader crashed ({_cause(worker.process.exitcode)})"))
         return False
     worker.heard = time.monotonic()
     if kind == "begun":
@@ -252,6 +269,8 @@ def _listen(worker: _Worker, on_report: Callable[[int, Any], None], on_end: Call
 
 
 def _cause(exit_code: int | None) -> str:
+    if exit_code == -signal.SIGKILL:
+        return "SIGKILL, as from a system that is short of memory"
     if exit_code is not None and exit_code < 0:
         try:
             return signal.Signals(-exit_code).name

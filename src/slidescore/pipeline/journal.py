@@ -34,6 +34,7 @@ BLOCK_TILES = 256
 MAGIC = b"slidescore tiles 1\n"
 DIGEST_BYTES = 32
 NAME_DIGITS = 16
+BLOCK_DIGITS = 6
 SUFFIX = ".tiles"
 
 
@@ -67,7 +68,7 @@ class TileJournal:
         self._waiting, self._written = [], time.monotonic()
         wanted = {spec.index: spec for spec in context.plan.tiles}
         kept: dict[int, TileResult] = {}
-        paths = sorted(self._folder.glob(f"{self._prefix}-*{SUFFIX}"))
+        paths = sorted(self._folder.glob(f"{self._prefix}-{'[0-9]' * BLOCK_DIGITS}{SUFFIX}"))
         for path in paths:
             for result in read_block(path, self._binding):
                 if wanted.get(result.spec.index) == result.spec:
@@ -95,7 +96,7 @@ class TileJournal:
             If they cannot be written.
         """
         if self._waiting:
-            path = self._folder / f"{self._prefix}-{self._next:06d}{SUFFIX}"
+            path = self._folder / f"{self._prefix}-{self._next:0{BLOCK_DIGITS}d}{SUFFIX}"
             write_block(path, self._waiting, self._binding)
             self._next += 1
         self._waiting, self._written = [], time.monotonic()

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -29,6 +29,8 @@ from slidescore.report.storage import cannot_write
 LEASE_NAME, LOCK_NAME = ".lease", ".lock"
 HEARTBEAT_SECONDS = 10.0
 """The holder refreshes its lease so often."""
+LATE_SECONDS = 25.0
+"""A heartbeat that is late by so much was asleep: two beats and a half."""
 STALE_SECONDS = 120.0
 """A holder on another machine that was not heard of for so long is gone: a dozen heartbeats."""
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
@@ -91,26 +93,35 @@ class Lease:
     holder: Holder
     note: str = ""
     _lost: bool = False
+    _looked: float = field(default_factory=time.time)
+    """When the lease was last looked at, by the clock, which goes on while a machine sleeps."""
 
     def check(self) -> None:
         """Stop this run when another one has taken the folder over.
+
+        Quick: the heartbeat looks at the folder. Only after a sleep, in which another may have come, this does.
 
         Raises
         ------
         RunFolderBusyError
             If the lease is not this one's any more.
         """
+        if abs(time.time() - self._looked) > LATE_SECONDS:
+            self.refresh()
         if self._lost:
             raise _busy(self.folder, read_lease(self.folder))
 
     def refresh(self) -> None:
         """Say that the holder is alive, or notice that the lease is another's now."""
         path = self.folder / LEASE_NAME
+        self._looked = time.time()
         try:
-            if self.is_ours():
+            if self._is_mine(_parse(path)):
                 os.utime(path)
             else:
                 self._lost = True
+        except FileNotFoundError:
+            self._lost = True
         except OSError:
             # Out of reach for the moment; if that lasts, others see it by the file's time.
             return
@@ -118,7 +129,10 @@ class Lease:
     def is_ours(self) -> bool:
         """Whether the lease in the folder is this one."""
         found = read_lease(self.folder)
-        return found is not None and found.holder is not None and found.holder.token == self.holder.token
+        return found is not None and self._is_mine(found.holder)
+
+    def _is_mine(self, holder: Holder | None) -> bool:
+        return holder is not None and holder.token == self.holder.token
 
 
 @dataclass(frozen=True, slots=True)

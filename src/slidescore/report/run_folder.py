@@ -58,13 +58,14 @@ class SlideFolder:
             If the folder cannot be written to.
         """
         try:
-            self.result.unlink(missing_ok=True)
-            if self.path.is_dir():
-                sync_folder(self.path)
+            self.undo()
             # An overlay or page drawn under other options must not stand beside the new tables.
             for stale in [path for path in self.path.glob("*") if path.is_file()]:
                 stale.unlink()
-            self.work.mkdir(parents=True, exist_ok=True)
+            if not self.path.is_dir():
+                self.path.mkdir(parents=True)
+                sync_folder(self.path.parent)
+            self.work.mkdir(exist_ok=True)
             journal = self.journal(keep) if keep else None
             for stale in [*self.work.glob("*"), *(self.work / JOURNALS).glob("*")]:
                 if stale not in (journal, self.work / JOURNALS):
@@ -72,16 +73,33 @@ class SlideFolder:
         except OSError as error:
             raise cannot_write(error, self.path) from error
 
+    def undo(self) -> None:
+        """Take result.json away: the slide is not done.
+
+        Raises
+        ------
+        RunFolderError
+            If it cannot be removed.
+        """
+        try:
+            if self.result.exists():
+                self.result.unlink()
+                sync_folder(self.path)
+        except OSError as error:
+            raise cannot_write(error, self.result) from error
+
     def finish(self, record: Mapping[str, Any], key: Mapping[str, Any]) -> None:
         """Move the files into place and write result.json, last."""
         try:
             files = sorted(path for path in self.work.iterdir() if path.is_file())
             for file in files:
                 sync_file(file)
+            # What takes long comes first: a stop after the journal is gone costs the whole slide.
+            digests = {file.name: sha256_of(file) for file in files}
+            for file in files:
                 file.replace(self.path / file.name)
             shutil.rmtree(self.work)
             sync_folder(self.path)
-            digests = {file.name: sha256_of(self.path / file.name) for file in files}
         except OSError as error:
             raise cannot_write(error, self.path) from error
         write_bytes(self.result, seal({**record, "key": dict(key), "digests": digests}))
@@ -148,7 +166,7 @@ def _is_barely_begun(path: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink()
@@ -184,6 +202,8 @@ def open_run_folder(path: Path, loaded: LoadedAssay, *, overwrite: bool) -> RunF
         probe = path / f".{os.getpid()}.probe"
         probe.touch()
         probe.unlink(missing_ok=True)
+        sync_folder(path)
+        sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(error, path) from error
     return folder
