@@ -25,10 +25,10 @@ def wait_for_ever() -> None:
 
 
 def plant_stalls() -> None:
-    from slidescore.pipeline import cohort
+    from slidescore.pipeline import intake
     from slidescore.slide.openslide_reader import OpenSlideReader
 
-    read, look = OpenSlideReader.read_region, cohort.fingerprint
+    read, look = OpenSlideReader.read_region, intake.fingerprint
 
     def stalled_read(self: OpenSlideReader, *arguments: Any) -> Any:
         if self._path.name == PLANTED.get("stall_read"):
@@ -41,7 +41,7 @@ def plant_stalls() -> None:
         return look(path)
 
     OpenSlideReader.read_region = stalled_read
-    cohort.fingerprint = stalled_look
+    intake.fingerprint = stalled_look
 
 
 def plant_full_disk() -> None:

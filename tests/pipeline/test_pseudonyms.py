@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import pickle
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,11 +135,31 @@ def test_a_key_file_in_the_run_folder_is_refused(tmp_path: Path) -> None:
     run.mkdir()
     (tmp_path / "link").symlink_to(run)
     for place in (run / "key.csv", run / "slides" / "key.csv", tmp_path / "link" / "key.csv", run):
-        with pytest.raises(InputError, match="lies in the run folder") as caught:
+        with pytest.raises(InputError, match="lies in a run folder") as caught:
             check_key_file(place, run)
         assert str(tmp_path) not in str(caught.value)
     check_key_file(tmp_path / "key.csv", run)
     assert not (tmp_path / "key.csv").exists()
+
+
+def test_a_key_file_in_another_run_folder_is_refused_too(tmp_path: Path) -> None:
+    (tmp_path / "earlier" / "slides").mkdir(parents=True)
+    write_json(tmp_path / "earlier" / "run.json", {})
+    for place in (tmp_path / "earlier" / "key.csv", tmp_path / "earlier" / "slides" / "key.csv"):
+        with pytest.raises(InputError, match="lies in a run folder"):
+            check_key_file(place, tmp_path / "run")
+
+
+def test_commands_that_share_a_key_file_at_one_time_give_no_number_twice(key: Path) -> None:
+    """Each opens the file itself, so that threads meet the lock as processes do."""
+    with ThreadPoolExecutor(8) as pool:
+        runs = list(pool.map(lambda n: give_pseudonyms(key, named("shared.svs", f"{n}.svs")), range(24)))
+    rows = read_key_file(key)
+    assert sorted(row.pseudonym for row in rows) == [f"slide-{n:04d}" for n in range(1, 26)]
+    assert len({shared for shared, _ in runs}) == 1
+    assert {row.file: row.pseudonym for row in rows} == {"shared.svs": runs[0][0]} | {
+        f"{n}.svs": own for n, (_, own) in enumerate(runs)
+    }
 
 
 def test_a_key_file_that_cannot_be_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -182,6 +204,7 @@ def test_an_error_that_names_the_slide_names_its_pseudonym(part: str, around: st
         given_error = SlideOpenError(**{"message": "m", part: f"{around}{name}{around}"})  # type: ignore[arg-type]
         hidden = hide_names(given_error, slide, "slide-0001")
         assert type(hidden) is SlideOpenError
-        assert "Anna" not in repr((hidden.message, hidden.where, hidden.remedy))
+        assert "Anna" not in repr((hidden, hidden.message, hidden.where, hidden.remedy))
+        assert "Anna" not in repr(pickle.loads(pickle.dumps(hidden)))
         assert "slide-0001" in getattr(hidden, part)
         assert name in getattr(given_error, part)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -13,10 +12,17 @@ from typing import Any
 
 from slidescore.assay import DEFAULT_ASSAY, Assay, LoadedAssay, assay_digest, load_assay
 from slidescore.errors import DiskFullError, InputError, RunFolderBusyError, RunFolderError, SlidescoreError
-from slidescore.execute import Limits, Workers, available_cores
+from slidescore.execute import Limits, TaskTimeoutError, WorkerCrashError, Workers, available_cores
+from slidescore.pipeline.intake import (
+    CohortSlide,
+    find_inputs,
+    look_at,
+    name_slides,
+    read_checksums,
+    stray_annotations,
+)
 from slidescore.pipeline.journal import BLOCK_SECONDS
-from slidescore.pipeline.judge import SlideIdentity
-from slidescore.pipeline.pseudonyms import check_key_file, hide_names, refuse_mixed_names, rename_slides
+from slidescore.pipeline.pseudonyms import check_key_file, hide_names, refuse_mixed_names
 from slidescore.pipeline.publish import write_cohort_page
 from slidescore.pipeline.segmenters import SegmenterPlan, plan_segmenter
 from slidescore.pipeline.slide import SlideJob, SlideOutcome, score_job, slide_key
@@ -27,10 +33,8 @@ from slidescore.report.lease import Lease, refuse_if_held
 from slidescore.report.read_rows import read_rows
 from slidescore.report.run_folder import RUN_SCHEMA, RunFolder, held, open_run_folder
 from slidescore.scoring.tumor_model import refuse_other_cells
-from slidescore.slide import SlideInput, file_sha256, find_slides, fingerprint, slide_ids
-from slidescore.slide.checksums import Manifest, read_manifest
-from slidescore.slide.fingerprint import safe_stem
-from slidescore.slide.open import check_file
+from slidescore.slide import file_sha256
+from slidescore.slide.checksums import Manifest
 from slidescore.version import library_versions, slidescore_version
 
 NO_FILE = "no file"
@@ -129,17 +133,6 @@ class RunSummary:
 Listener = Callable[[SlideEvent], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Slide:
-    """A slide of the cohort before it is scored; `error` when it cannot even be looked at."""
-
-    source: SlideInput
-    identity: SlideIdentity
-    fingerprint: str
-    notes: tuple[dict[str, str], ...]
-    error: SlidescoreError | None = None
-
-
 def score_directory(
     inputs: str | Path | Sequence[str | Path],
     out: str | Path,
@@ -176,17 +169,18 @@ def score_directory(
         raise InputError("is no directory", where=f"--roi {options.roi}")
     segmenter = plan_segmenter(loaded.assay, options.device, float32=options.float32)
     refuse_other_cells(loaded.assay, segmenter.digest)
-    found = _find(given, options)
-    manifest = _read_checksums(found, options)
+    found = find_inputs(given, options.key_file)
+    manifest = read_checksums(options.checksums, found, options.key_file)
     if options.key_file is not None:
         check_key_file(options.key_file, Path(out))
     refuse_mixed_names(Path(out), pseudonymized=options.key_file is not None)
     folder = open_run_folder(Path(out), loaded, overwrite=options.overwrite)
     limits = Limits(options.timeout_s, options.slide_limit_s)
     with held(folder) as lease, Workers(limits) as workers:
-        outcomes = _look_at(found, workers, _n_workers(options, segmenter, len(found)), lease)
-        slides = list(_name_slides(found, outcomes, options))
+        outcomes = look_at(found, workers, _n_workers(options, segmenter, len(found)), lease)
+        slides = list(name_slides(found, outcomes, options.key_file, options.roi))
         cohort = _Cohort(folder, slides, loaded.assay, segmenter, options, on_event or (lambda event: None), manifest)
+        lease.check()
         remove_digests(folder.path)
         # From the moment the folder says that it is a run, a stop leaves a row for every slide.
         try:
@@ -200,11 +194,11 @@ def score_directory(
             if folder.run_json.exists():
                 # What stopped the run is what the user must hear, not that the tables could not be written either.
                 with suppress(RunFolderError):
-                    cohort.publish()
+                    cohort.publish(lease)
             raise
-        cohort.publish()
+        cohort.publish(lease)
         notes = (lease.note,) if lease.note else ()
-        warnings = (*notes, *_stray_annotations(options, found))
+        warnings = (*notes, *stray_annotations(options.roi, found, hidden=options.key_file is not None))
         return RunSummary(folder.path, tuple(cohort.rows()), cohort.n_skipped, warnings)
 
 
@@ -219,7 +213,7 @@ class _Cohort:
     def __init__(
         self,
         folder: RunFolder,
-        slides: list[_Slide],
+        slides: list[CohortSlide],
         assay: Assay,
         segmenter: SegmenterPlan,
         options: RunOptions,
@@ -230,6 +224,7 @@ class _Cohort:
         self.segmenter, self.manifest = segmenter, manifest
         self.records: dict[int, dict[str, Any]] = {}
         self.failures: dict[int, SlidescoreError] = {}
+        self.keys: dict[int, dict[str, Any]] = {}
         self.timings: dict[int, dict[str, Any]] = {}
         self.n_skipped = 0
         self._old_timings: dict[str | None, dict[str, Any]] | None = None
@@ -245,8 +240,10 @@ class _Cohort:
             try:
                 job = self._job(slide)
             except SlidescoreError as error:
+                self.folder.slide(slide.identity.slide_id).undo()
                 self._fail(number, error)
                 continue
+            self.keys[number] = job.key
             record = self.folder.slide(slide.identity.slide_id).done(job.key)
             if record is None or self.options.overwrite:
                 numbers.append(number)
@@ -255,6 +252,8 @@ class _Cohort:
                 self.records[number] = record
                 self.n_skipped += 1
                 self._tell("skipped", number, row=record["scores"])
+        # From here on a row for every slide survives even a stop that leaves no time to write one.
+        self._write_tables()
         if jobs:
             n_workers = _n_workers(self.options, self.segmenter, len(jobs))
             threads = max(1, available_cores() // n_workers)
@@ -267,8 +266,9 @@ class _Cohort:
                 on_tick=lease.check,
             )
 
-    def publish(self) -> None:
-        """Write what describes the whole cohort."""
+    def publish(self, lease: Lease) -> None:
+        """Write what describes the whole cohort, if the folder is still this run's."""
+        lease.check()
         self._write_tables()
         # The page shows every slide's picture, which takes too long to do again and again on the way.
         write_cohort_page(self.folder, list(self.rows()))
@@ -298,7 +298,7 @@ class _Cohort:
             rows += [row] if row else []
         return rows
 
-    def _job(self, slide: _Slide) -> SlideJob:
+    def _job(self, slide: CohortSlide) -> SlideJob:
         roi, digest, notes = None, "", slide.notes
         if self.options.roi is not None:
             # By its own name, whatever it is called in the tables.
@@ -322,7 +322,11 @@ class _Cohort:
         )  # fmt: skip
 
     def _end(self, number: int, outcome: SlideOutcome | SlidescoreError) -> None:
-        if isinstance(outcome, SlidescoreError):
+        record = self._finished_before_its_process_died(number, outcome)
+        if record is not None:
+            self.records[number] = record
+            self._tell("scored", number, row=record["scores"])
+        elif isinstance(outcome, SlidescoreError):
             self._fail(number, outcome)
             if isinstance(outcome, DiskFullError):
                 raise outcome
@@ -332,6 +336,17 @@ class _Cohort:
             self._tell("scored", number, row=outcome.record["scores"], seconds=outcome.timing["seconds"])
         if time.monotonic() - self._tables_written > SECONDS_BETWEEN_TABLES:
             self._write_tables()
+
+    def _finished_before_its_process_died(
+        self, number: int, outcome: SlideOutcome | SlidescoreError
+    ) -> dict[str, Any] | None:
+        """Return the result of a slide whose process wrote it and then died before it could say so.
+
+        The folder and its tables must not say two things about one slide.
+        """
+        if not isinstance(outcome, (WorkerCrashError, TaskTimeoutError)):
+            return None
+        return self.folder.slide(self.slides[number].identity.slide_id).done(self.keys[number])
 
     def _fail(self, number: int, error: SlidescoreError) -> None:
         if self.options.key_file is not None:
@@ -352,90 +367,7 @@ class _Cohort:
         self._tables_written = time.monotonic()
 
 
-def _find(given: Sequence[Path], options: RunOptions) -> list[SlideInput]:
-    """Find the slides; under pseudonyms an error repeats no name but those that were given."""
-    try:
-        return find_slides(given)
-    except InputError as error:
-        if options.key_file is None or error.where in map(str, given):
-            raise
-        remedy = "without --pseudonymize the message names it"
-        raise InputError("a slide or folder below INPUT cannot be used", remedy=remedy) from None
-
-
-def _read_checksums(found: Sequence[SlideInput], options: RunOptions) -> Manifest | None:
-    """Read the manifest; under pseudonyms an error repeats no name."""
-    if options.checksums is None:
-        return None
-    try:
-        manifest = read_manifest(options.checksums)
-        manifest.refuse_ambiguity(found)
-    except InputError as error:
-        if options.key_file is None:
-            raise
-        remedy = "without --pseudonymize the message says why"
-        raise InputError("cannot be used", where=f"--checksums {options.checksums}", remedy=remedy) from error
-    return manifest
-
-
-def look_at_file(path: Path, report: Callable[[Any], None]) -> str:
-    """Fingerprint a slide; runs in a worker process, for a file of a stalled disk may never answer.
-
-    Raises
-    ------
-    SlideOpenError
-        If it is no file, or cannot be read.
-    """
-    # Opening a pipe or a device can wait for ever.
-    if not path.is_file():
-        check_file(path)
-    return fingerprint(path)
-
-
-def _look_at(
-    found: Sequence[SlideInput], workers: Workers, n_workers: int, lease: Lease
-) -> list[str | SlidescoreError]:
-    """Fingerprint the slides; the error of one that cannot be looked at takes its place."""
-    outcomes: dict[int, str | SlidescoreError] = {}
-    workers.run(
-        look_at_file,
-        [source.path for source in found],
-        n_workers=n_workers,
-        on_report=lambda task, content: None,
-        on_end=outcomes.__setitem__,
-        on_tick=lease.check,
-    )
-    return [outcomes[number] for number in range(len(found))]
-
-
-def _name_slides(
-    found: Sequence[SlideInput], outcomes: Sequence[str | SlidescoreError], options: RunOptions
-) -> Iterator[_Slide]:
-    """Name the slides by their fingerprints; yields them in the order of their names in the tables."""
-    prints = {number: outcome for number, outcome in enumerate(outcomes) if isinstance(outcome, str)}
-    errors = {number: outcome for number, outcome in enumerate(outcomes) if not isinstance(outcome, str)}
-    shown = list(found)
-    if options.key_file is not None:
-        shown = rename_slides(options.key_file, found, prints, options.roi)
-    order = sorted(range(len(found)), key=lambda number: shown[number].file)
-    readable = [number for number in order if number in prints]
-    named = dict(zip(readable, slide_ids([(shown[n], prints[n]) for n in readable]), strict=True))
-    for number in order:
-        source, file = found[number], shown[number].file
-        if number in errors:
-            name = hashlib.sha256(file.encode("utf-8", "surrogateescape")).hexdigest()
-            identity = SlideIdentity(f"{safe_stem(file)}-{name[:8]}", file)
-            yield _Slide(source, identity, "", (), errors[number])
-            continue
-        slide_id, duplicate_of = named[number]
-        notes: tuple[dict[str, str], ...] = ()
-        if duplicate_of is not None:
-            text = f"This file is an identical copy of {duplicate_of}."
-            notes = ({"name": "duplicate_slide", "level": "warn", "text": text},)
-        yield _Slide(source, SlideIdentity(slide_id, file), prints[number], notes)
-
-
-def _failed_row(slide: _Slide, reason: str, assay: Assay, segmenter: SegmenterPlan) -> dict[str, Any]:
+def _failed_row(slide: CohortSlide, reason: str, assay: Assay, segmenter: SegmenterPlan) -> dict[str, Any]:
     return dict.fromkeys(SCORE_COLUMNS) | {
         "slide_id": slide.identity.slide_id,
         "file": slide.identity.file,
@@ -456,7 +388,7 @@ def _write_run_json(
     segmenter: SegmenterPlan,
     options: RunOptions,
     given: Sequence[Path],
-    slides: Sequence[_Slide],
+    slides: Sequence[CohortSlide],
     manifest: Manifest | None,
 ) -> None:
     hidden = options.key_file is not None
@@ -481,13 +413,3 @@ def _write_run_json(
 
 def _device_text(segmenter: SegmenterPlan) -> str:
     return segmenter.device if segmenter.device == "cpu" else f"{segmenter.device} ({segmenter.hardware})"
-
-
-def _stray_annotations(options: RunOptions, found: Sequence[SlideInput]) -> tuple[str, ...]:
-    if options.roi is None:
-        return ()
-    wanted = {f"{source.file}.geojson" for source in found}
-    drawn = {path.relative_to(options.roi).as_posix() for path in options.roi.rglob("*.geojson")}
-    if options.key_file is not None:
-        return (f"{len(drawn - wanted)} annotation files belong to no slide of this run",) if drawn - wanted else ()
-    return tuple(f"{name} belongs to no slide of this run" for name in sorted(drawn - wanted))

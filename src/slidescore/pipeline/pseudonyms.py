@@ -22,6 +22,7 @@ from typing import Final, TextIO
 from slidescore.errors import InputError, RunFolderError, SlidescoreError
 from slidescore.report.files import read_json
 from slidescore.report.run_folder import RunFolder
+from slidescore.report.storage import sync_folder
 from slidescore.slide import SlideInput
 
 KEY_COLUMNS: Final = ("pseudonym", "file", "path", "fingerprint", "annotations")
@@ -60,16 +61,17 @@ class KeyRow:
 
 
 def check_key_file(key: Path, run: Path) -> None:
-    """Refuse a key file that would lie in the run folder, or is something else.
+    """Refuse a key file that would lie in a run folder, or is something else.
 
     Raises
     ------
     InputError
-        If it lies in the run folder, is no key file, or cannot be read.
+        If it lies in this run folder or in another one, is no key file, or cannot be read.
     """
-    if run.resolve() in (key.resolve(), *key.resolve().parents):
+    above = (key.resolve(), *key.resolve().parents)
+    if run.resolve() in above or any(RunFolder(folder).run_json.is_file() for folder in above):
         raise InputError(
-            "lies in the run folder, which is what is passed on",
+            "lies in a run folder, which is what is passed on",
             where=f"key file {key.name}",
             remedy="keep it in a folder that only those may read who may know the names",
         )
@@ -206,6 +208,8 @@ def hide_names(error: SlidescoreError, slide: SlideInput, pseudonym: str) -> Sli
         hidden.message, hidden.where, hidden.remedy = (
             text.replace(name, pseudonym) for text in (hidden.message, hidden.where, hidden.remedy)
         )
+    # What repr() shows.
+    hidden.args = (hidden.message, hidden.where, hidden.remedy)
     return hidden
 
 
@@ -219,6 +223,8 @@ def _held(key: Path) -> Iterator[TextIO]:
             with suppress(OSError):
                 fcntl.flock(handle, fcntl.LOCK_EX)
             os.fchmod(handle.fileno(), OWNER_ONLY)
+            # Pseudonyms of a key file that a loss of power takes away could never be led back.
+            sync_folder(key.parent)
             yield handle
     except OSError as error:
         if isinstance(error, SlidescoreError):

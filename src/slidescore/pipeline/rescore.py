@@ -19,7 +19,7 @@ from slidescore.assay import (
     with_tumor_model,
 )
 from slidescore.cells import CELL_SCHEMA
-from slidescore.errors import AssayError, InputError, RunFolderError, SlidescoreError
+from slidescore.errors import AssayError, InputError, RunFolderError, SlideOpenError, SlidescoreError
 from slidescore.pipeline.analysis import SlideAnalysis
 from slidescore.pipeline.cohort import RunSummary
 from slidescore.pipeline.judge import SlideIdentity, judge_slide
@@ -194,6 +194,9 @@ def _rescore_slide(
     reader, annotations = _reach(old, assay, run, known)
     try:
         write_slide_pictures(folder.work, result, reader, annotations, overlay_mpp=run.get("overlay_mpp"))
+    except SlideOpenError:
+        # Out of reach by now. Not said: the error names its path, which in a run of pseudonyms nobody may see.
+        write_slide_pictures(folder.work, result, None, NO_ANNOTATIONS, overlay_mpp=None)
     finally:
         if reader is not None:
             reader.close()

@@ -141,10 +141,11 @@ def score_job(job: SlideJob, report: Callable[[tuple[int, int, int] | None], Non
     """
     started = time.perf_counter()
     on_read = _on_read(report)
-    checked = read_manifest(job.checksums).check(job.path, on_read) if job.checksums is not None else None
     folder = SlideFolder(job.folder)
     name = key_digest(job.key)
+    # Before anything that can fail: a slide that fails has no result of an earlier command either.
     folder.begin(keep=name if job.resume else "")
+    checked = read_manifest(job.checksums).check(job.path, on_read) if job.checksums is not None else None
     journal = TileJournal(folder.journal(name), job.key, seconds=job.journal_s)
     open_reader = _watched(lambda: open_slide(job.path), on_read)
     # Called after the slide's name in the tables, which is not its own in a run of pseudonyms.

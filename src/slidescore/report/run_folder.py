@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -57,8 +58,8 @@ class SlideFolder:
         RunFolderError
             If the folder cannot be written to.
         """
+        self.undo()
         try:
-            self.undo()
             # An overlay or page drawn under other options must not stand beside the new tables.
             for stale in [path for path in self.path.glob("*") if path.is_file()]:
                 stale.unlink()
@@ -228,8 +229,8 @@ def held(folder: RunFolder) -> Iterator[Lease]:
 def list_results(folder: RunFolder) -> list[dict[str, Any]]:
     """Read the result.json of every finished slide that run.json lists, by file name.
 
-    A result of another assay, segmenter or version than run.json names is of an earlier command, whose successor was
-    stopped before it came to that slide; it is left out.
+    A result of another assay, segmenter or version than run.json names, or of a slide that scores.csv calls failed, is
+    of an earlier command, whose successor was stopped before it came to that slide; it is left out.
 
     Raises
     ------
@@ -237,9 +238,22 @@ def list_results(folder: RunFolder) -> list[dict[str, Any]]:
         If one cannot be read.
     """
     run = read_json(folder.run_json)
-    paths = [folder.slide(slide_id).result for slide_id in run.get("slides", {})]
+    failed = _failed_slides(folder)
+    paths = [folder.slide(slide_id).result for slide_id in run.get("slides", {}) if slide_id not in failed]
     results = [read_json(path) for path in paths if path.is_file()]
     return sorted((each for each in results if made_by(each) == made_by(run)), key=lambda each: str(each.get("file")))
+
+
+def _failed_slides(folder: RunFolder) -> set[str]:
+    """List the slides that scores.csv calls failed; none without that table."""
+    try:
+        with (folder.path / "scores.csv").open(encoding="utf-8", newline="") as handle:
+            rows = list(csv.DictReader(handle))
+    except FileNotFoundError:
+        return set()
+    except (OSError, ValueError, csv.Error) as error:
+        raise RunFolderError("cannot be read", where=str(folder.path / "scores.csv")) from error
+    return {row["slide_id"] for row in rows if row.get("status") == "failed"}
 
 
 def made_by(content: Mapping[str, Any]) -> tuple[Any, ...]:

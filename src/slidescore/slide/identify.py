@@ -38,7 +38,8 @@ ventana vs110 vs120 vs200 xr xt xt2 z1 zeiss
 SCANNER_WORDS: Final = frozenset(_MODEL_WORDS.split())
 """Words that the makers' names of their scanners are made of, in lower case."""
 
-_SHORT_NUMBER: Final = re.compile(r"\d{1,4}")
+_MODEL_DIGITS: Final = 4
+"""Digits beside the words of a model (2.0, 250, 450); more can be a date or a record number."""
 _DIGITS: Final = 8
 _LIBRARIES: Final[dict[str, Callable[[str], str]]] = {
     "openslide": lambda vendor: f"OpenSlide {openslide.__library_version__}",
@@ -59,7 +60,9 @@ def name_scanner(reader: SlideReader) -> str | None:
     for key in SCANNER_KEYS:
         if value := " ".join(reader.properties.get(key, "").split()):
             words = [word for word in re.split(r"[^a-z0-9]+", value.lower()) if word]
-            if words and words[0] in SCANNER_WORDS and all(map(_is_of_a_model, words)):
+            numbers = "".join(word for word in words if word.isdecimal())
+            known = all(word in SCANNER_WORDS or word.isdecimal() for word in words)
+            if words and words[0] in SCANNER_WORDS and known and len(numbers) <= _MODEL_DIGITS:
                 return re.sub(r"[^\w .+-]", " ", value)
             return f"unlisted-{hashlib.sha256(f'{key}={value}'.encode('utf-8', 'replace')).hexdigest()[:_DIGITS]}"
     return None
@@ -69,10 +72,6 @@ def name_library(reader: SlideReader) -> str:
     """Name the library that decodes a slide's pixels, with its version: `OpenSlide 4.0.1`."""
     describe = _LIBRARIES.get(reader.backend)
     return describe(reader.vendor) if describe else reader.backend
-
-
-def _is_of_a_model(word: str) -> bool:
-    return word in SCANNER_WORDS or _SHORT_NUMBER.fullmatch(word) is not None
 
 
 def _installed(name: str) -> str:

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import logging
 import re
+import warnings
 from typing import Final
 
 # tifffile logs what it finds odd in a tag, with the tag's content, before it raises anything.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+# So does Pillow; and it warns of odd metadata, which Python prints with the folder it is installed in.
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+warnings.filterwarnings("ignore", module=r"PIL\.|tifffile\.|imagecodecs\.")
 
 LEFT_OUT: Final = "…"
 """Stands for whatever was left out."""
