@@ -1,4 +1,4 @@
-"""Slides that carry the identity of a patient wherever a file can: 29 tokens, each of which must come out nowhere."""
+"""Slides that carry the identity of a patient wherever a file can: 30 tokens, each of which must come out nowhere."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ PLACES = (
     "svs comment", "svs patient", "svs filename", "svs title", "svs user", "svs scanner", "svs label", "svs macro",
     "svs label pixels", "svs artist", "dicom name", "dicom id", "dicom accession", "dicom physician",
     "dicom container", "dicom model", "dicom serial", "dicom label text", "dicom comments", "png text", "jpeg comment",
-    "tiff description", "key file line", "resolution", "xml attribute", "image host", "folder above", "file name",
-    "folder below",
+    "jpeg exif", "tiff description", "key file line", "resolution", "xml attribute", "image host", "folder above",
+    "file name", "folder below",
 )  # fmt: skip
 TOKENS: Mapping[str, str] = {place: f"Zq{number:02d}Muellerin" for number, place in enumerate(PLACES)}
 """A token for each place; none is a word, and none contains another."""
@@ -132,12 +132,22 @@ def write_failing(folder: Path, below: Path, rgb: NDArray[np.uint8]) -> None:
     text.add_text("Comment", TOKENS["png text"])
     text.add_text("Patient", TOKENS["png text"], zip=True)
     Image.fromarray(rgb[..., 0]).save(folder / "gray.png", pnginfo=text)
-    Image.fromarray(rgb).save(folder / "photo.jpg", comment=TOKENS["jpeg comment"].encode(), dpi=(72, 72))
+    exif = broken_exif(TOKENS["jpeg exif"])
+    Image.fromarray(rgb).save(folder / "photo.jpg", comment=TOKENS["jpeg comment"].encode(), dpi=(72, 72), exif=exif)
     deep = np.zeros((40, 40, 3), np.uint16)
     tifffile.imwrite(folder / "deep.tif", deep, photometric="rgb", description=TOKENS["tiff description"])
     dicom = (folder / "dicom" / "level0.dcm").read_bytes()
     (folder / "cut").mkdir()
     (folder / "cut" / "cut.dcm").write_bytes(dicom[: len(dicom) // 2])
+
+
+def broken_exif(description: str) -> bytes:
+    """Make EXIF data of more entries than there are, of which Pillow warns."""
+    exif = Image.Exif()
+    exif[0x10E] = description
+    content = exif.tobytes()
+    at = content.index(b"*") + 6 if b"II*" in content else content.index(b"\0*") + 6
+    return content[:at] + b"\xff\xff" + content[at + 2 :]
 
 
 def check_traps(folder: Path) -> None:
@@ -154,3 +164,5 @@ def check_traps(folder: Path) -> None:
             assert TOKENS[f"dicom {place}"] in stated, place
     with pytest.raises(openslide.OpenSlideError, match=TOKENS["key file line"]):
         openslide.OpenSlide(folder / "mirax.mrxs")
+    with Image.open(folder / "photo.jpg") as photo, pytest.warns(UserWarning, match="Corrupt EXIF"):
+        photo.getexif()

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ast
 import base64
+import contextlib
 import gzip
+import hashlib
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import imagecodecs
 import numpy as np
@@ -38,6 +43,8 @@ from identity_slides import (
 from slidescore.annotations import NO_ANNOTATIONS
 from slidescore.assay import Assay
 from slidescore.cli.info import info
+from slidescore.cli.main import main
+from slidescore.errors import SlideOpenError
 from slidescore.pipeline.publish import write_slide_pictures
 from slidescore.pipeline.readers import PictureReader
 from slidescore.pipeline.slide import score_slide
@@ -68,12 +75,51 @@ class Trial:
     def slides(self) -> Path:
         return self.place / TOKENS["folder above"] / "in"
 
-    def run(self, *arguments: str | Path, code: int = 0) -> None:
+    def start(self, *arguments: str | Path, code: int = 0) -> None:
+        """Run a command in a process of its own, as a user does."""
         command = [sys.executable, "-m", "slidescore", "--debug", *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.place)
-        assert done.returncode == code, done.stderr
+        self._note(arguments, done.returncode, code, done.stdout, done.stderr)
+
+    def run(self, *arguments: str | Path, code: int = 0) -> None:
+        """Run a command in this process, which is quicker, and catch what C code writes too."""
+        with (self.place / "stdout").open("w+") as out, (self.place / "stderr").open("w+") as err:
+            found = main_into(out.fileno(), err.fileno(), self.place, arguments)
+            out.seek(0)
+            err.seek(0)
+            self._note(arguments, found, code, out.read(), err.read())
+
+    def _note(self, arguments: tuple[str | Path, ...], found: int, code: int, out: str, err: str) -> None:
+        assert found == code, err
         name = " ".join(Path(str(argument)).name for argument in arguments)
-        self.said[f"stdout of {name}"], self.said[f"stderr of {name}"] = done.stdout, done.stderr
+        name += " again" if f"stdout of {name}" in self.said else ""
+        self.said[f"stdout of {name}"], self.said[f"stderr of {name}"] = out, err
+
+
+def main_into(out: int, err: int, place: Path, arguments: tuple[str | Path, ...]) -> int:
+    """Call the program's main function with its standard output and error, as descriptors, led elsewhere."""
+    kept, handler = (os.dup(1), os.dup(2)), signal.getsignal(signal.SIGTERM)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    try:
+        with (
+            open(1, "w", closefd=False) as stdout,
+            open(2, "w", closefd=False) as stderr,
+            contextlib.redirect_stdout(stdout),
+            contextlib.redirect_stderr(stderr),
+            contextlib.chdir(place),
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            patch.setattr(sys, "argv", ["slidescore", "--debug", *map(str, arguments)])
+            main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        for number, old in enumerate(kept, start=1):
+            os.dup2(old, number)
+            os.close(old)
+    return 0
 
 
 @pytest.fixture(scope="module")
@@ -92,16 +138,21 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
     broken = roi / "dicom" / "level0.dcm.geojson"
     broken.parent.mkdir()
     broken.write_text('{"features": [{"geometry": null}]}')
-    score = ("score", trial.slides, "--assay", "first.yaml", "--workers", "2")
-    trial.run(*score, "--out", "named", code=3)
+    # One file is said to be another than it is.
+    sums = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(trial.slides.rglob("*.svs"))}
+    lines = [f"{'0' * 64 if 'cut' in path.name else digest}  {path}\n" for path, digest in sums.items()]
+    manifest = trial.slides.parent / "manifest.sha256"
+    manifest.write_text("".join(lines))
+    score = ("score", trial.slides, "--assay", "first.yaml")
+    trial.start(*score, "--out", "named", code=3)
     trial.run("rescore", "named", "--out", "rescored", "--assay", "second.yaml", code=3)
     trial.run("export", "named", "--to", "csv")
     trial.run("export", "named", "--to", "geojson", "--gzip", "--out", "geojson")
     trial.run("verify", "named")
-    hidden = (*score, "--roi", roi, "--pseudonymize", trial.slides.parent / "key.csv", "--out", "hidden")
-    trial.run(*hidden, code=3)
-    trial.run(*hidden, code=3)
     key = trial.slides.parent / "key.csv"
+    hidden = (*score, "--roi", roi, "--checksums", manifest, "--pseudonymize", key, "--out", "hidden")
+    trial.start(*hidden, code=3)
+    trial.run(*hidden, code=3)
     trial.run("rescore", "hidden", "--out", "hidden2", "--assay", "second.yaml", "--key", key, code=3)
     trial.run("rescore", "hidden", "--out", "hidden3", "--assay", "second.yaml", code=3)
     trial.run("export", "hidden", "--to", "geojson")
@@ -109,6 +160,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
     trial.run("verify", "hidden2")
     for name in (*GOOD, "mirax.mrxs", "leica.scn", "no resolution.svs"):
         trial.run("info", trial.slides / name, code=0 if name in GOOD or "resolution" in name else 3)
+    trial.start("info", trial.slides / "photo.jpg")
     return trial
 
 
@@ -202,7 +254,16 @@ def test_what_is_said_on_the_terminal_gives_nothing_away(trial: Trial) -> None:
         places = IN_NAMES if "named" in name else ()
         tokens = [token for place, token in TOKENS.items() if place not in places]
         assert hits(text.encode(), tokens) == [], name
-    assert "stderr of score in --assay first.yaml --workers 2 --out named" in trial.said
+    assert "stderr of score in --assay first.yaml --out named" in trial.said
+    resumed = next(text for name, text in trial.said.items() if name.startswith("stderr of score") and "again" in name)
+    assert resumed.count("already done") == len(GOOD)
+
+
+def test_libraries_warn_of_nothing_where_a_user_reads(trial: Trial) -> None:
+    """A warning is printed with its words and with the folder that the library is installed in."""
+    for name, text in trial.said.items():
+        assert "Warning" not in text, name
+        assert "site-packages" not in text or "info" in name, name
 
 
 def test_a_trace_was_shown_and_quotes_nothing(trial: Trial) -> None:
@@ -285,3 +346,20 @@ def test_annotations_and_checksums_are_found_by_the_slides_own_names(trial: Tria
     assert sorted(drawn) == sorted(f"{r['file']}.geojson" for r in results if r["annotations"])
     assert len(drawn) == 2
     assert all(name.startswith("slide-") for name in drawn)
+    assert sorted(r["integrity"]["status"] for r in results) == ["unverified", "verified", "verified"]
+    assert "its SHA-256 is not the one in the checksum manifest" in (trial.place / "hidden" / "scores.csv").read_text()
+
+
+def test_a_slide_that_is_lost_while_it_is_drawn_is_not_named(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(reader: PictureReader, *_: object) -> NoReturn:
+        raise SlideOpenError("no such file", where=str(trial.slides / "patient.svs"))
+
+    monkeypatch.setattr(PictureReader, "read_region", lost)
+    key = trial.slides.parent / "key.csv"
+    trial.run("rescore", "hidden", "--out", "hidden4", "--assay", "second.yaml", "--key", key, code=3)
+    assert found_in(trial, trial.place / "hidden4", list(TOKENS.values())) == []
+    said = "".join(text for name, text in trial.said.items() if "hidden4" in name)
+    assert "slide-0001" in said
+    assert hits(said.encode(), list(TOKENS.values())) == []
+    assert not list(trial.place.glob("hidden4/slides/*/thumbnail.png"))
+    assert len(list(trial.place.glob("hidden4/slides/*/report.html"))) == len(GOOD)

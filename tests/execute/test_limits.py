@@ -164,6 +164,25 @@ class Undying:
         self.calls.append("join")
 
 
+def test_time_in_which_the_supervisor_itself_was_suspended_does_not_count():
+    """Ctrl-Z stops parent and children alike; afterwards nobody is overdue, and later silence counts again."""
+    ours, theirs = multiprocessing.Pipe()
+    ended: list[Any] = []
+    with Workers(Limits(no_progress_s=60.0, total_s=100.0)) as workers:
+        child: Any = Undying()
+        long_ago = time.monotonic() - 3600.0
+        worker = local._Worker(child, ours, task=0, begun=long_ago, heard=long_ago + 1.0)
+        workers._workers.append(worker)
+        workers._looked = long_ago + 2.0
+        workers._end_overdue(lambda *both: ended.append(both))
+        assert ended == []
+        assert time.monotonic() - worker.heard < 5.0
+        worker.heard -= 60.0
+        workers._end_overdue(lambda *both: ended.append(both))
+    theirs.close()
+    assert [(number, str(outcome)) for number, outcome in ended] == [(0, "timeout: no progress for 60 s")]
+
+
 def test_a_child_that_cannot_be_killed_is_left_behind():
     ours, theirs = multiprocessing.Pipe()
     child: Any = Undying()

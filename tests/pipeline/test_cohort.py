@@ -9,6 +9,7 @@ import shutil
 import struct
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +19,11 @@ from PIL import Image
 import phantom as ph
 from slidescore.assay import load_assay
 from slidescore.errors import AssayError, InputError, RunFolderBusyError, RunFolderError
+from slidescore.execute import WorkerCrashError, Workers
 from slidescore.pipeline import cohort
 from slidescore.pipeline.cohort import RunOptions, SlideEvent, score_directory
 from slidescore.pipeline.rescore import rescore
+from slidescore.pipeline.slide import SlideOutcome
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
 from slidescore.report.files import read_json, write_json
 from slidescore.report.lease import LEASE_NAME, leased, this_holder
@@ -123,6 +126,46 @@ def test_a_stop_at_any_moment_leaves_a_row_for_every_slide(
             with pytest.raises(KeyboardInterrupt):
                 score_directory(slides, out)
         assert [row["reason"] for row in rows_of(out)] == ["not reached"] * 3
+
+
+def test_a_row_for_every_slide_is_there_before_the_first_is_scored(slides: Path, tmp_path: Path) -> None:
+    """A stop that leaves no time to write, as kill -9, must not leave a run without its table."""
+    out = tmp_path / "run"
+    seen: list[list[str]] = []
+    score_directory(slides / "one", out, on_event=lambda event: seen.append([row["reason"] for row in rows_of(out)]))
+    assert seen[0] == ["not reached"]
+    assert [row["reason"] for row in rows_of(out)] == [""]
+
+
+def test_a_process_that_dies_after_it_has_finished_its_slide_costs_nothing(
+    slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder holds the result, so the table must not say that the slide failed."""
+    original = Workers.run
+
+    def lose_answers(self: Workers, *arguments: Any, on_end: Any, **options: Any) -> None:
+        def lose(number: int, outcome: Any) -> None:
+            lost = isinstance(outcome, SlideOutcome)
+            on_end(number, WorkerCrashError("reader crashed (SIGSEGV)") if lost else outcome)
+
+        original(self, *arguments, on_end=lose, **options)
+
+    monkeypatch.setattr(Workers, "run", lose_answers)
+    [row] = score_directory(slides / "one", tmp_path / "run").rows
+    record = read_json(tmp_path / "run" / "slides" / row["slide_id"] / "result.json")
+    assert row["status"] == "scored"
+    assert row == record["scores"]
+    assert [written["status"] for written in rows_of(tmp_path / "run")] == ["scored"]
+
+
+def test_a_slide_that_fails_has_no_result_of_an_earlier_command(slides: Path, tmp_path: Path) -> None:
+    source, manifest = slides / "one" / "slide.tiff", tmp_path / "manifest"
+    manifest.write_text(f"{'0' * 64}  slide.tiff\n")
+    [before] = score_directory(source, tmp_path / "run").rows
+    [after] = score_directory(source, tmp_path / "run", options=RunOptions(checksums=manifest)).rows
+    assert (before["status"], after["status"]) == ("scored", "failed")
+    assert before["slide_id"] == after["slide_id"]
+    assert not list((tmp_path / "run").rglob("result.json"))
 
 
 def test_a_changed_slide_is_scored_again(slides: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from slidescore.assay import Assay
 from slidescore.errors import DeviceMemoryError, DiskFullError
 from slidescore.pipeline import analysis as analysis_module
 from slidescore.pipeline import journal as journal_module
+from slidescore.pipeline import slide as slide_module
 from slidescore.pipeline.analysis import SlideAnalysis, analyze_slide
 from slidescore.pipeline.journal import TileJournal, binding_of, key_digest
 from slidescore.pipeline.judge import SlideIdentity
@@ -208,6 +209,16 @@ def test_a_foreign_block_is_not_used(tmp_path, field, small, whole, decided):
     assert_same(measure(field, small, journal=TileJournal(tmp_path, KEY)), whole)
 
 
+def test_other_files_beside_the_blocks_are_let_be(tmp_path, decided, field, small):
+    plan, context = decided
+    measure(field, small, journal=TileJournal(tmp_path, KEY, seconds=NEVER))
+    [block] = tmp_path.iterdir()
+    block.with_name(f"{block.stem} (copy).tiles").write_bytes(block.read_bytes())
+    block.with_name(f".{block.name}.123.tmp").write_bytes(b"half")
+    journal = TileJournal(tmp_path, KEY)
+    assert len(journal.open(plan, context)) == len(context.plan.tiles)
+
+
 def test_a_block_holds_no_more_than_a_number_of_tiles(tmp_path, field, small, monkeypatch):
     monkeypatch.setattr(journal_module, "BLOCK_TILES", 4)
     analysis = measure(field, small, journal=TileJournal(tmp_path, KEY, seconds=NEVER))
@@ -321,6 +332,7 @@ def test_out_of_memory_at_any_tile_gives_the_labels_of_the_cpu(tmp_path, slide, 
             return inner if plan.device == "cpu" else _Short(inner, room[0])
 
         monkeypatch.setattr(analysis_module, "build_planned", build)
+        monkeypatch.setattr(slide_module, "write_slide_pictures", lambda *_, **__: None)
         folder = tmp_path / str(attempt)
         job = job_of(slide, folder, small, on_gpu, threads=1 + attempt % 2)
         if attempt % 4 == 3 and room[0] > 1:

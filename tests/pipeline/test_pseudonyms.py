@@ -110,6 +110,10 @@ def test_a_line_cut_off_by_a_power_failure_is_written_again(key: Path) -> None:
     assert give_pseudonyms(key, named("a.svs", "b.svs")) == ["slide-0001", "slide-0002"]
     assert key.read_bytes().startswith(whole)
     assert len(read_key_file(key)) == 2
+    for torn in (b"", b"pseudon", whole[: whole.index(b"\n")]):
+        key.write_bytes(torn)
+        assert give_pseudonyms(key, named("a.svs")) == ["slide-0001"]
+        assert key.read_bytes() == whole
 
 
 def test_a_key_file_open_to_others_is_closed(key: Path) -> None:

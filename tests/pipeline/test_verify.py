@@ -17,7 +17,7 @@ import pytest
 
 import phantom as ph
 from slidescore.assay import LoadedAssay
-from slidescore.errors import RunFolderBusyError, RunFolderError
+from slidescore.errors import ModelError, RunFolderBusyError, RunFolderError
 from slidescore.pipeline import verify
 from slidescore.pipeline.cohort import RunOptions, score_directory
 from slidescore.pipeline.export import export_run
@@ -230,7 +230,9 @@ def test_missing_and_foreign_files_are_named(run: Path) -> None:
 def test_an_export_of_earlier_results_is_noticed(run: Path) -> None:
     list(export_run(run, "geojson", run / "exports", compress=True))
     [path, _] = list(export_run(run, "csv", run / "exports"))
-    assert verify_run(run).differences == ()
+    (run / "exports" / f".{path.name}.12.tmp").write_bytes(b"half")
+    found = verify_run(run)
+    assert (found.differences, len(found.notes)) == ((), 1)
     path.write_bytes(path.read_bytes().replace(b",Tumor,1\n", b",Tumor,3\n", 1))
     [line] = verify_run(run).differences
     assert line == f"exports/{path.name}: is not what 'slidescore export' writes now"
@@ -272,22 +274,72 @@ def test_a_result_of_another_run_is_noticed(scored: Path, run: Path) -> None:
     ]
 
 
-def test_results_of_an_earlier_command_are_left_alone(run: Path) -> None:
+def test_results_of_an_earlier_command_are_left_alone_and_said(run: Path) -> None:
     earlier = folder_of(run, "field")
     shutil.copytree(earlier, earlier.parent / "earlier-01234567")
     write_digests(run)
-    assert verify_run(run).differences == ()
-
-
-def test_other_libraries_are_a_note_and_another_model_a_difference(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "library_versions", lambda: {"slidescore": "9", "numpy": "9.9"})
     found = verify_run(run)
     assert found.differences == ()
+    assert found.notes == ("slides/earlier-01234567 is of an earlier command, and no slide of this run",)
+
+
+def test_other_libraries_and_another_model_are_notes(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive outlives the installation that wrote it."""
+    monkeypatch.setattr(verify, "library_versions", lambda: {"slidescore": "9", "numpy": "9.9"})
+    found = verify_run(run)
+    assert (found.differences, found.n_slides) == ((), 2)
     assert "numpy" in found.notes[0]
     assert "(here 9.9)" in found.notes[0]
     monkeypatch.setattr(verify, "_segmenter_digest", lambda assay: "classical-2")
-    [line] = verify_run(run).differences
-    assert line == "run.json: names the model classical-1, and the one installed here is classical-2"
+    found = verify_run(run)
+    assert found.differences == ()
+    assert found.notes[0] == "the run was made with model classical-1, and the one installed here is classical-2"
+
+    def gone(assay: object) -> str:
+        raise ModelError("is missing")
+
+    monkeypatch.setattr(verify, "_segmenter_digest", gone)
+    found = verify_run(run)
+    assert found.differences == ()
+    assert "classical-1 is not installed here" in found.notes[0]
+
+
+def test_a_result_of_a_slide_that_is_said_to_have_failed_is_noticed(run: Path) -> None:
+    """A score must not be lost, nor come back in a rescore, because its row was made a failed one."""
+    lines = (run / "scores.csv").read_text().splitlines(keepends=True)
+    failed = next(line for line in lines if "broken.svs" in line).split(",")
+    folder = folder_of(run, "field")
+    at = next(number for number, line in enumerate(lines) if line.startswith(folder.name))
+    lines[at] = ",".join([folder.name, "field.svs", *failed[2:]])
+    (run / "scores.csv").write_text("".join(lines))
+    write_digests(run)
+    assert verify_run(run).differences == (
+        f"slides/{folder.name}/result.json: is there, and scores.csv says that the slide failed",
+    )
+    (folder / "result.json").unlink()
+    write_digests(run)
+    found = verify_run(run)
+    assert found.differences == ()
+    assert found.notes == (f"slides/{folder.name} holds files of an earlier result, and no result",)
+
+
+def test_a_region_of_a_failed_slide_does_not_follow(run: Path) -> None:
+    lines = (run / "regions.csv").read_text().splitlines(keepends=True)
+    broken = next(line for line in (run / "scores.csv").read_text().splitlines() if "broken.svs" in line).split(",")[0]
+    (run / "regions.csv").write_text("".join([*lines, broken + lines[1][lines[1].index(",") :]]))
+    write_digests(run)
+    assert verify_run(run).differences == (f"regions.csv: {broken}: has 1 regions, and 0 follow",)
+
+
+def test_a_result_of_an_older_version_is_told_from_a_changed_one(run: Path) -> None:
+    result = folder_of(run, "field") / "result.json"
+    write_json(result, {key: value for key, value in read_json(result).items() if key != "seal"})
+    (run / DIGESTS_FILE).unlink()
+    said = verify_run(run).differences
+    assert [line.partition(": ")[2] for line in said] == [
+        "is missing: the run was stopped hard, or is of an older version",
+        "has no seal: it is of an older version, or was changed since it was written",
+    ]
 
 
 def test_a_rescored_run_verifies(scored: Path, tmp_path: Path) -> None:
@@ -327,6 +379,45 @@ def test_what_is_no_run_and_what_is_in_use_is_refused(run: Path, tmp_path: Path)
             verify_run(place)
     with leased(run), pytest.raises(RunFolderBusyError, match=f"pid {os.getpid()}"):
         verify_run(run)
+
+
+def test_a_run_json_of_odd_parts_is_a_difference_and_no_error(run: Path) -> None:
+    content = read_json(run / "run.json")
+    for part in ("model", "versions", "slides"):
+        write_json(run / "run.json", content | {part: 5})
+        write_digests(run)
+        assert verify_run(run).differences, part
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("slide", {"mpp": 0.0}),
+        ("slide", 5),
+        ("region_areas", {"a": "b"}),
+        ("colours", {}),
+        ("scores", None),
+        ("versions", "\x1b[2J\n" * 99),
+        ("ledger", {"scored": "x" * 9999}),
+    ],
+)
+def test_a_sealed_result_that_holds_anything_is_a_difference_and_no_error(run: Path, part: str, value: Any) -> None:
+    result = folder_of(run, "field") / "result.json"
+    record = read_json(result)
+    merged = record[part] | value if isinstance(record[part], dict) and isinstance(value, dict) and value else value
+    reseal(result, record | {part: merged})
+    said = [line for line in verify_run(run).differences if "result.json: " in line]
+    assert said
+    assert all(len(line) < 400 and line.isprintable() for line in said)
+
+
+def test_a_slide_without_tissue_verifies(tmp_path: Path, loaded_assay: LoadedAssay) -> None:
+    (tmp_path / "in").mkdir()
+    ph.write_pyramid(tmp_path / "in/empty.tiff", np.full((600, 600, 3), 240, np.uint8), 0.5, levels=(1, 4))
+    score_directory(tmp_path / "in", tmp_path / "run", loaded_assay, options=RunOptions(workers=1))
+    assert "not_evaluable,no tissue" in (tmp_path / "run/scores.csv").read_text()
+    found = verify_run(tmp_path / "run")
+    assert (found.differences, found.notes, found.n_slides) == ((), (), 1)
 
 
 @pytest.mark.parametrize("content", [{}, {"assay": {"text": "name: old"}}, {"assay": 5}])

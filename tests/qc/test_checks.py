@@ -225,4 +225,4 @@ def test_control_tissue_is_held_against_what_is_expected(assay, change):
     assert check_controls(rows, assay) == []
     [flag] = check_controls(rows, change(assay, {"qc.control_min_h": 100.0}))
     assert (flag.name, flag.level) == ("control_missing", "warn")
-    assert "'weak' has an H-score of only 20, at least 100 expected" in flag.text
+    assert "'weak' has an H-score of 20, at least 100 expected" in flag.text

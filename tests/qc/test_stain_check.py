@@ -119,8 +119,13 @@ def test_each_limit_decides(assay, change):
     assert "AEC" in said(chromogen_across_degrees=-8.0)
     assert said(chromogen_across_degrees=-8.0, chromogen_fraction=0.01) == "", "hardly any chromogen"
     assert "another chromogen" in said(other_fraction=0.5)
-    lenient = change(assay, {"qc.stain.max_chromogen_red_degrees": 20.0}).qc.stain
-    assert said(lenient, chromogen_across_degrees=-8.0) == ""
+    assert "AEC" in said(chromogen_across_degrees=-5.5, along_high_degrees=29.0), "published AEC with hematoxylin"
+    assert said(chromogen_across_degrees=-5.5, along_high_degrees=33.0) == "", "reddish DAB"
+    assert said(chromogen_across_degrees=-4.5, along_high_degrees=29.0) == "", "weak DAB, a little red"
+    lenient = change(
+        assay, {"qc.stain.max_chromogen_red_degrees": 20.0, "qc.stain.doubtful_chromogen_red_degrees": 20.0}
+    ).qc.stain
+    assert said(lenient, chromogen_across_degrees=-8.0, along_high_degrees=29.0) == ""
 
 
 def test_a_slide_without_stained_tissue_is_no_other_stain(assay):

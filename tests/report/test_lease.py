@@ -155,6 +155,40 @@ def test_a_holder_whose_lease_was_taken_stops_and_takes_nothing_away(tmp_path):
     assert read_lease(tmp_path).holder == ELSEWHERE
 
 
+def test_a_folder_that_is_out_of_reach_for_a_moment_is_not_lost(tmp_path, monkeypatch):
+    """A file server that says ESTALE or EIO once must not end a run of a weekend."""
+
+    def stale(path: Path) -> Any:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with leased(tmp_path) as lease:
+        with monkeypatch.context() as patched:
+            patched.setattr(lease_module, "_parse", stale)
+            lease.refresh()
+        lease.check()
+        lease.refresh()
+        lease.check()
+
+
+def test_a_lease_that_is_gone_is_lost(tmp_path):
+    with leased(tmp_path) as lease:
+        (tmp_path / LEASE_NAME).unlink()
+        lease.refresh()
+        with pytest.raises(RunFolderBusyError, match="another process"):
+            lease.check()
+
+
+def test_after_a_sleep_the_folder_is_looked_at_before_anything_is_written(tmp_path):
+    """The heartbeat slept too, so it has not noticed who came meanwhile."""
+    with leased(tmp_path) as lease:
+        (tmp_path / LEASE_NAME).unlink()
+        leave(tmp_path, ELSEWHERE)
+        lease.check()
+        lease._looked -= STALE_SECONDS
+        with pytest.raises(RunFolderBusyError, match="4711 on other-host"):
+            lease.check()
+
+
 def test_the_lease_is_kept_fresh(tmp_path, monkeypatch):
     monkeypatch.setattr(lease_module, "HEARTBEAT_SECONDS", 0.05)
     with leased(tmp_path) as lease:

@@ -311,6 +311,8 @@ class StainCheck(Block):
     max_spread_ratio: NonNegative
     min_chromogen_fraction: Fraction
     max_chromogen_red_degrees: NonNegative
+    doubtful_chromogen_red_degrees: NonNegative
+    min_doubtful_along_degrees: NonNegative
     max_other_fraction: Fraction
 
 

@@ -237,7 +237,7 @@ def _read(handle: TextIO, name: str) -> list[KeyRow]:
     try:
         handle.seek(0)
         head = handle.read(len(_HEAD))
-        if head and head != _HEAD:
+        if not _HEAD.startswith(head):
             # Seen before all of it is read: a slide may have been given by mistake.
             raise _is_no_key_file(name)
         text = head + handle.read()
@@ -245,7 +245,7 @@ def _read(handle: TextIO, name: str) -> list[KeyRow]:
         rows = list(csv.reader(io.StringIO(whole, newline=""), strict=True))
     except csv.Error as error:
         raise _is_no_key_file(name) from error
-    if not text:
+    if _HEAD.startswith(text):
         return []
     if not rows or tuple(rows[0]) != KEY_COLUMNS or any(len(row) != len(KEY_COLUMNS) for row in rows):
         raise _is_no_key_file(name)

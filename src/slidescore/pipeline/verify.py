@@ -7,7 +7,7 @@ stored measurements, and the tables against the results. Nothing is written, and
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,8 @@ import orjson
 
 from slidescore.assay import Assay, assay_digest
 from slidescore.cells import ClassicalSegmenter
-from slidescore.errors import RunFolderError, SlidescoreError, UnknownNameError
+from slidescore.errors import RunFolderError, SlidescoreError
+from slidescore.pipeline.differences import brief, differing
 from slidescore.pipeline.export import WRITERS, export_slide
 from slidescore.pipeline.judge import SlideIdentity, judge_slide
 from slidescore.pipeline.rescore import load_analysis
@@ -27,7 +28,7 @@ from slidescore.report.digests import DIGESTS_FILE
 from slidescore.report.files import cell_text, read_json, sha256_of
 from slidescore.report.lease import refuse_if_held
 from slidescore.report.read_rows import read_rows
-from slidescore.report.run_folder import RunFolder, made_by
+from slidescore.report.run_folder import TEMPORARY, RunFolder, made_by
 from slidescore.version import library_versions
 
 JUDGED: Final = ("slide_id", "file", "status", "reason", "scores", "regions", "region_areas", "ledger", "qc", "assay")
@@ -40,6 +41,10 @@ OF_A_FAILED_SLIDE: Final = frozenset(
 )
 """Columns that the row of a failed slide may fill."""
 NOT_REACHED: Final = "not reached"
+BAD_RECORD: Final = (
+    *(SlidescoreError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, NotImplementedError),
+)
+"""What scoring says of a result.json or a table that holds anything at all."""
 
 Row = Mapping[str, str | None]
 
@@ -125,23 +130,30 @@ def verify_run(run: str | Path, *, on_slide: Callable[[int, int, str], None] | N
 
 
 def _check_run(run: Mapping[str, Any], assay: Assay, findings: _Findings) -> None:
-    """Hold run.json against its assay, the installed model and the installed libraries."""
-    said, model = (run.get("assay") or {}).get("digest"), (run.get("model") or {}).get("digest")
+    """Hold run.json against its assay; say what else the scores would be made with here.
+
+    Another model or library is no difference: the cells were found with those of that day, and follow from no others.
+    """
+    said, model = _part(run, "assay").get("digest"), _part(run, "model").get("digest")
     if said != assay_digest(assay):
         findings.differ("run.json", f"names the assay {said}, and its text is that of {assay_digest(assay)}")
     try:
         here = _segmenter_digest(assay)
-    except UnknownNameError:
+    except SlidescoreError:
         findings.notes.append(f"model {model} is not installed here, and was not checked")
-    except SlidescoreError as error:
-        findings.differ("run.json", f"the model installed here cannot be used: {error}")
     else:
         if here != model:
-            findings.differ("run.json", f"names the model {model}, and the one installed here is {here}")
-    versions, now = run.get("versions") or {}, library_versions()
+            findings.notes.append(f"the run was made with model {model}, and the one installed here is {here}")
+    versions, now = _part(run, "versions"), library_versions()
     others = [f"{name} {versions.get(name)} (here {now[name]})" for name in now if versions.get(name) != now[name]]
     if others:
         findings.notes.append(f"the run was made with {', '.join(others)}")
+
+
+def _part(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return an object of a JSON file, empty where there is none: run.json is read even when its bytes are wrong."""
+    part = content.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def _segmenter_digest(assay: Assay) -> str:
@@ -163,12 +175,15 @@ def _check_slides(
     except RunFolderError as error:
         findings.unreadable("scores.csv", error)
         return
-    _check_names(rows, list(run.get("slides") or {}), findings)
+    _check_names(rows, list(_part(run, "slides")), findings)
+    for path in sorted(folder.path.glob("slides/*/result.json")):
+        if path.parent.name not in _part(run, "slides"):
+            findings.notes.append(f"slides/{path.parent.name} is of an earlier command, and no slide of this run")
     for number, row in enumerate(rows):
         if on_slide:
             on_slide(number, len(rows), row["file"] or "")
         if row["status"] == "failed":
-            _check_failed(row, run, assay, findings)
+            _check_failed(folder, row, run, assay, findings)
         else:
             _check_slide(folder, row, run, assay, findings)
     unreached = [row for row in rows if row["status"] == "failed" and row["reason"] == NOT_REACHED]
@@ -192,18 +207,21 @@ def _check_names(rows: Sequence[Row], slide_ids: Sequence[str], findings: _Findi
         findings.differ("scores.csv", f"has a row of {slide_id or 'no slide'}, which is no slide of this run")
 
 
-def _check_failed(row: Row, run: Mapping[str, Any], assay: Assay, findings: _Findings) -> None:
+def _check_failed(folder: RunFolder, row: Row, run: Mapping[str, Any], assay: Assay, findings: _Findings) -> None:
+    name = f"slides/{row['slide_id']}/result.json"
+    if row["reason"] != NOT_REACHED and (folder.path / name).is_file():
+        findings.differ(name, "is there, and scores.csv says that the slide failed")
     expected = {
         "compartment": assay.score.compartment,
         "cutoff": assay.call.cutoff.text,
-        "assay_digest": (run.get("assay") or {}).get("digest"),
-        "model_digest": (run.get("model") or {}).get("digest"),
-        "slidescore_version": (run.get("versions") or {}).get("slidescore"),
+        "assay_digest": _part(run, "assay").get("digest"),
+        "model_digest": _part(run, "model").get("digest"),
+        "slidescore_version": _part(run, "versions").get("slidescore"),
     } | {name: None for name in SCORE_COLUMNS if name not in OF_A_FAILED_SLIDE}
     for name, value in expected.items():
         if row[name] != value:
             should = f"should be {value}" if value else "should be empty, for the slide failed"
-            findings.differ("scores.csv", f"{row['slide_id']}: {name} is {row[name] or 'empty'}, and {should}")
+            findings.differ("scores.csv", f"{row['slide_id']}: {name} is {brief(row[name])}, and {should}")
 
 
 def _check_slide(folder: RunFolder, row: Row, run: Mapping[str, Any], assay: Assay, findings: _Findings) -> None:
@@ -228,20 +246,18 @@ def _check_slide(folder: RunFolder, row: Row, run: Mapping[str, Any], assay: Ass
         if not findings.changed & {f"slides/{slide_id}/{Path(error.where).name}"}:
             findings.differ(name, f"cannot be scored again: {Path(error.where).name}: {error.message}")
         return
-    except (SlidescoreError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except BAD_RECORD as error:
         findings.differ(name, f"cannot be scored again: {type(error).__name__}")
         return
     judged = _as_written(judged, record["versions"]["slidescore"])
     findings.judged[slide_id] = judged
     for part in JUDGED:
-        for key, old, new in _differing(record.get(part), judged[part], part):
-            findings.differ(name, f"{key} is {old}, and follows as {new}")
+        for key, old, new in differing(record.get(part), judged[part], part):
+            findings.differ(name, f"{key} is {brief(old)}, and follows as {brief(new)}")
     for column in SCORE_COLUMNS:
         said, value = row[column] or "", cell_text(judged["scores"][column])
         if said != value:
-            findings.differ(
-                "scores.csv", f"{slide_id}: {column} is {said or 'empty'}, and follows as {value or 'empty'}"
-            )
+            findings.differ("scores.csv", f"{slide_id}: {column} is {brief(said)}, and follows as {brief(value)}")
 
 
 def _as_written(record: Mapping[str, Any], version: str) -> dict[str, Any]:
@@ -256,9 +272,10 @@ def _check_regions(regions: Sequence[Row], rows: Sequence[Row], findings: _Findi
     """Hold the rows of regions.csv against the slides that were scored again."""
     for slide_id in sorted({row["slide_id"] or "" for row in regions} - {row["slide_id"] or "" for row in rows}):
         findings.differ("regions.csv", f"has a row of {slide_id or 'no slide'}, which is no slide of this run")
-    for slide_id, judged in findings.judged.items():
+    failed = [row["slide_id"] or "" for row in rows if row["status"] == "failed"]
+    for slide_id in (*findings.judged, *failed):
+        expected = findings.judged[slide_id]["regions"] if slide_id in findings.judged else []
         found = [row for row in regions if row["slide_id"] == slide_id]
-        expected = judged["regions"]
         if len(found) != len(expected):
             findings.differ("regions.csv", f"{slide_id}: has {len(found)} regions, and {len(expected)} follow")
             continue
@@ -267,19 +284,8 @@ def _check_regions(regions: Sequence[Row], rows: Sequence[Row], findings: _Findi
                 said, value = row[column] or "", cell_text(region[column])
                 if said != value:
                     place = f"{slide_id}, region {region['region']}"
-                    findings.differ("regions.csv", f"{place}: {column} is {said or 'empty'}, and follows as {value}")
-
-
-def _differing(old: Any, new: Any, key: str) -> Iterator[tuple[str, Any, Any]]:
-    """Yield where two JSON values differ: dotted key, old and new value."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in dict.fromkeys([*old, *new]):
-            yield from _differing(old.get(name), new.get(name), f"{key}.{name}")
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for number, pair in enumerate(zip(old, new, strict=True)):
-            yield from _differing(*pair, f"{key}[{number}]")
-    elif old != new:
-        yield key, old, new
+                    text = f"{column} is {brief(said)}, and follows as {brief(value)}"
+                    findings.differ("regions.csv", f"{place}: {text}")
 
 
 def _check_exports(folder: RunFolder, assay: Assay, findings: _Findings) -> None:
@@ -293,6 +299,9 @@ def _check_exports(folder: RunFolder, assay: Assay, findings: _Findings) -> None
     }
     for path in sorted(path for path in exports.rglob("*") if path.is_file()):
         name = path.relative_to(exports).as_posix()
+        if any(path.match(pattern) for pattern in TEMPORARY):
+            findings.notes.append(f"{EXPORTS}/{name} was left half-written by a stopped export")
+            continue
         if name not in kinds:
             findings.differ(f"{EXPORTS}/{name}", "is no export of a slide of this run")
             continue

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from slidescore.errors import RunFolderError
-from slidescore.report.digests import DIGESTS_FILE, RUN_FILES, is_sealed, read_digests
+from slidescore.report.digests import DIGESTS_FILE, RUN_FILES, SEAL, is_sealed, read_digests
 from slidescore.report.files import read_json, sha256_of
 from slidescore.report.lease import LEASE_NAME, LOCK_NAME
 from slidescore.report.run_folder import TEMPORARY
@@ -17,6 +17,7 @@ EXPORTS: Final = "exports"
 """Where `slidescore export` writes by default; its files are made again instead of being listed."""
 _WORK: Final = ".work"
 _RESULT: Final = "result.json"
+_OF_A_SLIDE: Final = ("cells.parquet", "tiles.parquet", "overlay.tiff", "thumbnail.png", "report.html")
 
 
 @dataclass(slots=True)
@@ -95,14 +96,17 @@ def _slide_digests(run: Path, check: FileCheck) -> Iterator[tuple[str, dict[str,
     """Yield every result.json that is as it was written, and the digests it holds, by path below the run."""
     for path in sorted(run.glob(f"slides/*/{_RESULT}")):
         name = path.relative_to(run).as_posix()
+        content, digests = b"", None
         try:
-            sealed = is_sealed(path.read_bytes())
-            digests = dict(read_json(path)["digests"]) if sealed else {}
+            content = path.read_bytes()
+            digests = dict(read_json(path)["digests"]) if is_sealed(content) else None
         except (OSError, RunFolderError, LookupError, TypeError, ValueError):
-            sealed = False
-        if sealed:
+            digests = None
+        if digests is not None:
             folder = path.parent.relative_to(run).as_posix()
             yield name, {f"{folder}/{file}": str(digest) for file, digest in digests.items()}
+        elif f'"{SEAL}"'.encode() not in content:
+            check.change(name, "has no seal: it is of an older version, or was changed since it was written")
         else:
             check.change(name, "was changed since it was written")
 
@@ -125,7 +129,10 @@ def _check_file(run: Path, name: str, digest: str, check: FileCheck) -> None:
 def _report_stranger(run: Path, name: str, check: FileCheck) -> None:
     """Say what a file is that no digest is known of."""
     parts = Path(name).parts
-    if name in check.changed:
+    result = "/".join((*parts[:2], _RESULT))
+    of_a_slide = any(parts == ("slides", *parts[1:2], file) for file in _OF_A_SLIDE)
+    if name in check.changed or (of_a_slide and result in check.changed):
+        # What its result.json held of it is lost, which is said already.
         return
     if name in (LEASE_NAME, LOCK_NAME):
         check.notes.append("the run was stopped hard, or another machine is writing to it")
@@ -133,5 +140,8 @@ def _report_stranger(run: Path, name: str, check: FileCheck) -> None:
         check.notes.append(f"{'/'.join(parts[: parts.index(_WORK) + 1])} holds the work of a stopped run")
     elif any(Path(name).match(pattern) for pattern in TEMPORARY):
         check.notes.append(f"{name} was left half-written by a stopped run")
+    elif of_a_slide and not (run / result).exists():
+        # The slide failed when it was scored once more, and its result was taken back.
+        check.notes.append(f"{'/'.join(parts[:2])} holds files of an earlier result, and no result")
     else:
         check.differences.append(f"{name}: does not belong to the run")

@@ -99,14 +99,21 @@ def _wrong_colour(known: Mapping[str, float], limits: StainCheck) -> str:
         and across > limits.max_spread_ratio * along
     ):
         return "looks like H&E"
-    if (
-        known["chromogen_fraction"] > limits.min_chromogen_fraction
-        and known["chromogen_across_degrees"] < -limits.max_chromogen_red_degrees
-    ):
+    if known["chromogen_fraction"] > limits.min_chromogen_fraction and _is_red(known, limits):
         return red_chromogen
     if known["other_fraction"] > limits.max_other_fraction:
         return "another chromogen or counterstain"
     return ""
+
+
+def _is_red(known: Mapping[str, float], limits: StainCheck) -> bool:
+    """Tell whether a chromogen lies too far to the red side of DAB, or less far and nearer to hematoxylin as well."""
+    redness = -known["chromogen_across_degrees"]
+    if redness > limits.max_chromogen_red_degrees:
+        return True
+    # AEC lies nearer to hematoxylin than DAB does, and so do its mixtures.
+    near_hematoxylin = known["along_high_degrees"] < limits.min_doubtful_along_degrees
+    return redness > limits.doubtful_chromogen_red_degrees and near_hematoxylin
 
 
 def _chromogen_across(counts: ColourCounts, frame: HueFrame) -> float:
