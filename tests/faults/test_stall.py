@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reas
 
 TIMEOUT_S = 8
 COMMANDS = 3
-"""On a machine that is busy with other things the good slide, too, can be silent for so long; then it is tried again."""
+"""On a busy machine the good slide, too, can be silent for so long; then the next command tries it again."""
 
 
 def test_stalled_slides_time_out_and_the_batch_goes_on(tmp_path: Path) -> None:

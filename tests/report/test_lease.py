@@ -139,6 +139,17 @@ def test_a_later_process_of_the_same_number_is_not_taken_for_the_holder():
         assert not is_running(replace(mine, started=mine.started - 1))
 
 
+def test_a_holder_whose_process_may_not_be_looked_at_counts_as_running(monkeypatch):
+    """As where /proc is mounted with hidepid and the holder is another user's process."""
+
+    def not_permitted(pid: int, number: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(lease_module.os, "kill", not_permitted)
+    monkeypatch.setattr(lease_module, "_process_state", lambda pid: ("", None))
+    assert is_running(replace(ELSEWHERE, started=12))
+
+
 def test_another_boot_or_container_with_the_same_name_is_elsewhere():
     other = replace(this_holder(), place="same-host boot 2")
     assert not is_gone(FoundLease(other, 0.0), STALE_SECONDS / 2, locked=True)

@@ -38,7 +38,7 @@ def _overlay_mpp(context: click.Context, parameter: click.Parameter, value: str)
     "--overlay-mpp", default="1.0", show_default=True, callback=_overlay_mpp, help="um per overlay pixel, or none."
 )
 @click.option(
-    "--timeout", default=600.0, show_default=True, type=click.FloatRange(min=1.0),
+    "--timeout", default=600.0, show_default=True, type=click.FloatRange(min=5.0),
     help="Seconds after which a slide on which nothing gets done is given up.",
 )  # fmt: skip
 @click.option(

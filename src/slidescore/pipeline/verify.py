@@ -6,7 +6,6 @@ stored measurements, and the tables against the results. Nothing is written, and
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,17 +17,17 @@ from slidescore.assay import Assay, assay_digest
 from slidescore.cells import ClassicalSegmenter
 from slidescore.errors import RunFolderError, SlidescoreError
 from slidescore.pipeline.differences import brief, differing
-from slidescore.pipeline.export import WRITERS, export_slide
 from slidescore.pipeline.judge import SlideIdentity, judge_slide
 from slidescore.pipeline.rescore import load_analysis
 from slidescore.pipeline.segmenters import check_model
-from slidescore.pipeline.verify_files import EXPORTS, FileCheck, check_files
+from slidescore.pipeline.verify_exports import check_exports
+from slidescore.pipeline.verify_files import FileCheck, check_files
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
 from slidescore.report.digests import DIGESTS_FILE
-from slidescore.report.files import cell_text, read_json, sha256_of
+from slidescore.report.files import cell_text, read_json
 from slidescore.report.lease import refuse_if_held
 from slidescore.report.read_rows import read_rows
-from slidescore.report.run_folder import TEMPORARY, RunFolder, made_by
+from slidescore.report.run_folder import RunFolder, made_by
 from slidescore.version import library_versions
 
 JUDGED: Final = ("slide_id", "file", "status", "reason", "scores", "regions", "region_areas", "ledger", "qc", "assay")
@@ -123,7 +122,9 @@ def verify_run(run: str | Path, *, on_slide: Callable[[int, int, str], None] | N
     else:
         _check_run(content, assay, findings)
         _check_slides(folder, content, assay, findings, on_slide)
-        _check_exports(folder, assay, findings)
+        exports = check_exports(folder, findings.judged, findings.changed, assay)
+        findings.differences += exports.differences
+        findings.notes += exports.notes
     return Verification(
         tuple(findings.differences), tuple(findings.notes), len(findings.judged), files.n_files, files.digest
     )
@@ -286,29 +287,3 @@ def _check_regions(regions: Sequence[Row], rows: Sequence[Row], findings: _Findi
                     place = f"{slide_id}, region {region['region']}"
                     text = f"{column} is {brief(said)}, and follows as {brief(value)}"
                     findings.differ("regions.csv", f"{place}: {text}")
-
-
-def _check_exports(folder: RunFolder, assay: Assay, findings: _Findings) -> None:
-    """Make the exports that lie in the run once more and compare them."""
-    exports = folder.path / EXPORTS
-    kinds = {
-        f"{slide_id}.{suffix}{packed}": (slide_id, kind, bool(packed))
-        for slide_id in findings.judged
-        for kind, (suffix, _) in WRITERS.items()
-        for packed in ("", ".gz")
-    }
-    for path in sorted(path for path in exports.rglob("*") if path.is_file()):
-        name = path.relative_to(exports).as_posix()
-        if any(path.match(pattern) for pattern in TEMPORARY):
-            findings.notes.append(f"{EXPORTS}/{name} was left half-written by a stopped export")
-            continue
-        if name not in kinds:
-            findings.differ(f"{EXPORTS}/{name}", "is no export of a slide of this run")
-            continue
-        slide_id, kind, packed = kinds[name]
-        if f"slides/{slide_id}/cells.parquet" in findings.changed:
-            continue
-        with tempfile.TemporaryDirectory() as place:
-            again = export_slide(folder, findings.judged[slide_id], assay, kind, Path(place), compress=packed)
-            if sha256_of(again) != sha256_of(path):
-                findings.differ(f"{EXPORTS}/{name}", "is not what 'slidescore export' writes now")

@@ -353,7 +353,8 @@ def is_running(holder: Holder) -> bool:
         # Somebody else's process.
         pass
     state, started = _process_state(holder.pid)
-    return state not in DEAD_STATES and started == holder.started
+    # Where /proc hides the processes of others, that there is one of this number has to do.
+    return state not in DEAD_STATES and started in (None, holder.started)
 
 
 def _process_state(pid: int) -> tuple[str, int | None]:

@@ -68,11 +68,13 @@ over of edges and specks does not."""
 LEAST_CORRELATION: Final = 0.5
 """Below this two levels do not show the same thing, however rough one of them is."""
 MOST_BIAS: Final = 8.0
-"""Grey levels by which a whole window may be brighter or darker on one level, in any channel; averaging light instead
-of stored values makes textured tissue about 3 brighter."""
+"""Grey levels by which a whole window may be brighter or darker on one level, in any channel."""
+BIAS_SHARE: Final = 0.25
+"""Share of what edges excuse by which it may be so besides: averaging light instead of stored values makes textured
+tissue brighter, by 3 where a pixel of the other level measures 1 um and by up to 16 at 4 um."""
 WINDOWS: Final = 16
 """Windows read on tissue, and again as many on glass."""
-EDGY_WINDOWS: Final = 4
+EDGY_WINDOWS: Final = 8
 """Windows read where tissue has the strongest edges."""
 WINDOW_SQUARES: Final = 16
 """Their side in squares."""
@@ -80,6 +82,7 @@ LEVELS_DIFFER: Final = "the slide's levels show different things here"
 """Begins the reason of a tile that is refused."""
 
 _PERCENTILE: Final = 99.0
+_MOST_WINDOWS: Final = 75.0
 _SMOOTH: Final = (3, 3)
 _GLASS_MARGIN: Final = (7, 7)
 _FULL: Final = 255
@@ -111,12 +114,17 @@ class _Compared:
         return worst
 
     @property
+    def bias(self) -> float:
+        """Difference of all known squares together, in the worst channel."""
+        return float(np.abs(self.difference[self.known].mean(axis=0)).max())
+
+    @property
     def edges(self) -> NDArray[np.uint8]:
         """What each square and its neighbours differ by on the other level, uint8, (h, w)."""
         return _edges(self.picture)
 
     def n_beyond(self, limit: float, edge_share: float) -> int:
-        """Count the squares beyond `limit` and this share of their edges that lie side by side, in the largest patch."""
+        """Count the squares beyond a limit and a share of their edges that lie side by side, in the largest patch."""
         if not self.known.any():
             return 0
         beyond = (self.known & (self.worst > limit + edge_share * self.edges)).astype(np.uint8)
@@ -273,8 +281,7 @@ def _ordinary(spread: list[_Compared], edgy: list[_Compared], edge_share: float)
     """
     if not spread:
         return LEAST_LIMIT, edge_share
-    bias = np.median([np.abs(each.difference[each.known].mean(axis=0)).max() for each in spread])
-    if bias > MOST_BIAS:
+    if np.median([each.bias - edge_share * BIAS_SHARE * each.edges[each.known].mean() for each in spread]) > MOST_BIAS:
         return LEAST_LIMIT, 0.0
     noise = [float(np.percentile((each.worst - edge_share * each.edges)[each.known], _PERCENTILE)) for each in spread]
     # Levels that are rough are so everywhere; where some windows agree well, damage makes the others differ.
@@ -287,9 +294,11 @@ def _ordinary(spread: list[_Compared], edgy: list[_Compared], edge_share: float)
 
 
 def _ordinary_share(edgy: list[_Compared], limit: float, least: float) -> float:
-    """Say which share of edges windows with strong ones need to stay within the limit: the median window's."""
+    """Say which share of edges windows with strong ones need to stay within the limit: that of most of them."""
     needed = [np.percentile(((e.worst - limit) / np.maximum(e.edges, 1))[e.known], _PERCENTILE) for e in edgy]
-    return float(np.clip(EDGE_FACTOR * np.median(needed), least, MOST_EDGE_SHARE)) if needed else least
+    return (
+        float(np.clip(EDGE_FACTOR * np.percentile(needed, _MOST_WINDOWS), least, MOST_EDGE_SHARE)) if needed else least
+    )
 
 
 def _count_glass(

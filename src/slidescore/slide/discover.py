@@ -119,6 +119,9 @@ def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
 def _is_run_folder(folder: Path) -> bool:
     """Whether slidescore wrote this folder."""
     try:
+        # Opening a pipe of that name would wait for ever.
+        if not (folder / _RUN_FILE).is_file():
+            return False
         with (folder / _RUN_FILE).open("rb") as file:
             return b"slidescore" in file.read(_RUN_FILE_BYTES)
     except OSError:
