@@ -37,7 +37,18 @@ def test_a_model_in_the_makers_words_is_shown(key: str, value: str, shown: str) 
 
 
 @pytest.mark.parametrize(
-    "value", ["SS1302", "CPAPERIOCS", "Anna Mueller", "Aperio Mueller", "1950", "12 Leica", "Müller", "Leica 12 05 1950", "Scan 1204 1950"]
+    "value",
+    [
+        "SS1302",
+        "CPAPERIOCS",
+        "Anna Mueller",
+        "Aperio Mueller",
+        "1950",
+        "12 Leica",
+        "Müller",
+        "Leica 12 05 1950",
+        "Scan 1204 1950",
+    ],
 )
 def test_anything_else_is_eight_digits(value: str) -> None:
     shown = name_scanner(reader(**{"aperio__ScanScope ID": value}))
