@@ -93,7 +93,7 @@ def test_a_failed_slide_gives_exit_3_and_its_reason(slide: Path, tmp_path: Path)
         (("score", "SLIDE", "--out", "SLIDE"), "is a file"),
         (("rescore", "nowhere", "--out", "OUT", "--assay", "cxcr4"), "not a run folder"),
         (("export", "nowhere", "--to", "csv"), "not a run folder"),
-        (("score", "SLIDE", "--out", "OUT", "--pseudonymize", "OUT/key.csv"), "lies in the run folder"),
+        (("score", "SLIDE", "--out", "OUT", "--pseudonymize", "OUT/key.csv"), "lies in a run folder"),
         (("score", "SLIDE", "--out", "OUT", "--pseudonymize", "SLIDE"), "no key file"),
         (("verify", "nowhere"), "not a run folder"),
         (("assay", "check", "nope"), "known: cxcr4"),

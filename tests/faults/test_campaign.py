@@ -120,7 +120,8 @@ def test_without_a_manifest_most_gross_changes_are_seen(campaign: Campaign) -> N
     silent = [name for name, outcome in outcomes.items() if outcome == SILENT]
     gross = [name for name in silent if (change := campaign.changes[name]) is not None and change.gross]
     spoken = sum(outcome in SPOKEN for outcome in outcomes.values())
-    assert len(gross) <= 0.3 * (spoken + len(gross))
+    # A bit of a plain JPEG has no witness; the share of 70 % is measured by `make torture`, on many.
+    assert len(gross) <= 2, gross
     assert spoken >= 0.6 * len(outcomes)
 
 

@@ -27,6 +27,7 @@ from slidescore.pipeline.judge import SlideIdentity, SlideResult, judge_slide
 from slidescore.pipeline.segmenters import plan_segmenter
 from slidescore.slide import ArrayReader, plan_grid
 from slidescore.slide.checksums import Checked
+from slidescore.slide.cross_level import EDGE_SHARE, LEAST_LIMIT
 from slidescore.slide.reader import with_remarks
 
 MPP = 0.5
@@ -63,6 +64,8 @@ def test_a_whole_slide_says_what_was_compared(assay: Assay, island: ph.Phantom) 
     levels = integrity["levels"]
     assert (levels["verdict"], levels["scored"], levels["against"]) == ("compared", 0, 1)
     assert (levels["n_tiles_differ"], levels["n_glass_differ"]) == (0, 0)
+    assert levels["limit"] == LEAST_LIMIT
+    assert levels["edge_share"] == pytest.approx(EDGE_SHARE * 4 * MPP)
     assert not {"levels_differ", "file_inconsistent", "cut_off_by_gap"} & set(flags(result))
     assert judged(assay, island.rgb).record["integrity"]["levels"]["verdict"] == "one level"
 

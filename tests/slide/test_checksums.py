@@ -38,6 +38,10 @@ def manifest(folder: Path, text: str, name: str = "sums.sha256") -> Path:
         "{HEX}  a.svs",
         "{hex}  ./a.svs",
         "SHA256 (a.svs) = {hex}",
+        "{hex} a.svs",
+        "SHA256(a.svs)= {hex}",
+        "SHA2-256(a.svs)= {hex}",
+        "{hex}  none/../a.svs",
         "\ufeff{hex}  a.svs\r",
         "# made on Monday\n\n{hex}  a.svs",
         "file,sha256\na.svs,{hex}",
@@ -73,7 +77,8 @@ def test_what_sha256sum_writes_is_read(tmp_path: Path) -> None:
         ("hello\n", "line 1 is not 'SHA-256  path'"),
         (f"{'0' * 63}  a.svs\n", "line 1 is not"),
         (f"{'0' * 64}  a.svs\n{'1' * 64}  ./a.svs\n", "line 2: a second checksum for './a.svs'"),
-        (f"{'0' * 64}  ../a.svs\n", "names no file"),
+        (f"{'0' * 64}  sub/..\n", "line 1: 'sub/..' names no file"),
+        (f"{'0' * 64}  a\0/a.svs\n", "names no file"),
         ("file,sha256\na.svs,xyz\n", "line 2 holds no SHA-256"),
     ],
 )
@@ -130,6 +135,31 @@ def test_a_line_about_another_file_that_exists_is_not_taken(tmp_path: Path) -> N
     assert read.check(tmp_path / "a.svs").status == "verified"
     assert read.check(below).status == "unlisted"
     read.refuse_ambiguity([SlideInput(tmp_path / "a.svs", "a.svs"), SlideInput(below, "sub/a.svs")])
+
+
+def test_a_manifest_may_lie_beside_the_slides(tmp_path: Path) -> None:
+    """`sha256sum ../slides/*.svs`, and the same after both were moved apart."""
+    slide, other = write(tmp_path / "slides/a.svs"), write(tmp_path / "moved/slides/a.svs", b"other")
+    lists, far = tmp_path / "lists", tmp_path / "x/y/far"
+    for folder, path in ((lists, slide), (far, slide)):
+        folder.mkdir(parents=True)
+        read = read_manifest(manifest(folder, f"{digest(b'slide')}  ../slides/a.svs\n"))
+        assert read.check(path).status == "verified"
+    assert read_manifest(lists / "sums.sha256").check(other).status == "unlisted"
+
+
+def test_a_link_may_be_listed_by_either_name(tmp_path: Path) -> None:
+    """A folder of links to a store of slides is how many laboratories arrange a study."""
+    write(tmp_path / "store/0001.svs")
+    link = tmp_path / "study/a.svs"
+    link.parent.mkdir()
+    link.symlink_to(tmp_path / "store/0001.svs")
+    for number, (folder, name) in enumerate((("study", "a.svs"), ("store", "0001.svs"), (".", "a.svs"))):
+        good = read_manifest(manifest(tmp_path / folder, f"{digest(b'slide')}  {name}\n", f"good{number}"))
+        assert good.check(link).status == "verified"
+        bad = read_manifest(manifest(tmp_path / folder, f"{digest(b'x')}  {name}\n", f"bad{number}"))
+        with pytest.raises(SlideOpenError, match="SHA-256"):
+            bad.check(link)
 
 
 def test_the_longest_path_is_taken(tmp_path: Path) -> None:

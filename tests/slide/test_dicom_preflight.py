@@ -115,6 +115,28 @@ def test_the_other_files_of_the_series_are_looked_at_too(tmp_path: Path) -> None
     assert paths[1].name not in message
 
 
+def test_a_damaged_label_is_remarked(tmp_path: Path) -> None:
+    """It is never read; the slide beside it is whole."""
+    paths = series(tmp_path)
+    content = paths[1].read_bytes()
+    old = element(8, 8, b"CS", "DERIVED\\PRIMARY\\VOLUME\\RESAMPLED")
+    assert old in content
+    label = content.replace(old, element(8, 8, b"CS", "ORIGINAL\\PRIMARY\\LABEL\\NONE "))[:-200]
+    paths[1].write_bytes(label)
+    [remark] = check_structure(paths[0])
+    assert remark.startswith("an image besides the slide's own (file 2 of the series, by name): ")
+
+
+def test_an_element_of_unknown_layout_hides_what_follows_it(tmp_path: Path) -> None:
+    """UN of undefined length, as converters leave private sequences: nothing behind it can be checked here."""
+    path = series(tmp_path)[0]
+    content = path.read_bytes()
+    at = content.index(element(0x28, 0x2, b"US", 3))
+    private = struct.pack("<HH2sHI", 0x27, 0x1010, b"UN", 0, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    path.write_bytes(content[:at] + private + content[at:])
+    assert check_dicom([path]) == ()
+
+
 def test_reduced_levels_alone_are_refused(tmp_path: Path) -> None:
     paths = series(tmp_path)
     paths[0].unlink()

@@ -19,7 +19,7 @@ from slidescore.errors import SlideOpenError
 from slidescore.slide import open_slide
 from slidescore.slide.preflight import check_structure
 from slidescore.slide.reader import REMARKS
-from slidescore.slide.tiff_preflight import past_end, same_proportions
+from slidescore.slide.tiff_preflight import MAX_REMARKS, past_end, same_proportions
 
 
 def pyramid(path: Path) -> Path:
@@ -157,6 +157,68 @@ def test_a_finest_level_that_lost_its_tiles_is_refused(tmp_path: Path) -> None:
         writer.write(noise(256, 256), photometric="rgb", metadata=None)
         writer.write(noise(128, 128), tile=(64, 64), photometric="rgb", metadata=None)
     assert "its largest page (256 x 256) has no tiles" in reason(path)
+
+
+def test_a_picture_of_the_glass_may_be_larger_than_a_small_scan(tmp_path: Path) -> None:
+    path = tmp_path / "a.svs"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(noise(256, 256), tile=(64, 64), photometric="rgb", resolution=(2e4, 2e4, "CENTIMETER"))
+        writer.write(noise(640, 220), photometric="rgb", metadata=None)
+    assert check_structure(path) == ()
+    with open_slide(path) as reader:
+        assert reader.dimensions == (256, 256)
+
+
+def test_many_odd_pages_are_not_all_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.tiff"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(noise(256, 256), tile=(64, 64), photometric="rgb", metadata=None)
+        for number in range(30):
+            writer.write(noise(64, 130 + 16 * number), tile=(64, 64), photometric="rgb", metadata=None)
+    remarks = check_structure(path)
+    assert len(remarks) == MAX_REMARKS + 1
+    assert remarks[-1] == "and 10 remarks more"
+
+
+def test_directories_that_overlap_are_not_all_kept(tmp_path: Path) -> None:
+    """A file of 100 kB can hold thousands of directories of thousands of entries each, one within the other."""
+    n_entries, n_directories = 4_000, 1_000
+    content = bytearray(b"II*\0" + struct.pack("<I", 8) + bytes(2 * n_directories + 12 * n_entries + 100))
+    first, step = 8, 2
+    for number in range(n_directories):
+        struct.pack_into("<H", content, first + step * number, n_entries)
+    end = first + 2 + 12 * n_entries
+    for number in range(0, n_directories, 2):
+        struct.pack_into("<I", content, end + step * number, first + step * (number + 2))
+    path = tmp_path / "a.tif"
+    path.write_bytes(content)
+    began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(SlideOpenError, match="more than 500,000 entries in all"):
+        check_structure(path)
+    assert time.process_time() - began < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 * 1024
+
+
+def test_pages_that_share_a_long_table_are_counted_together(tmp_path: Path) -> None:
+    side, tile, n_pages = 400_000, 256, 40
+    n_tiles = (-(-side // tile)) ** 2
+    tags = [(256, 4, side), (257, 4, side), (258, 3, 8), (259, 3, 7), (262, 3, 2), (277, 3, 1), (322, 3, tile)]
+    tags.append((323, 3, tile))
+    size = 2 + 12 * (len(tags) + 2) + 4
+    table = 8 + size * n_pages
+    content = b"II*\0" + struct.pack("<I", 8)
+    for page in range(n_pages):
+        content += struct.pack("<H", len(tags) + 2)
+        content += b"".join(struct.pack("<HHII", number, kind, 1, value) for number, kind, value in tags)
+        content += struct.pack("<HHII", 324, 4, n_tiles, table) + struct.pack("<HHII", 325, 4, n_tiles, table)
+        content += struct.pack("<I", 0 if page == n_pages - 1 else 8 + size * (page + 1))
+    path = tmp_path / "a.tif"
+    path.write_bytes(content)
+    with path.open("r+b") as file:
+        file.truncate(table + 4 * n_tiles)
+    began = time.process_time()
+    assert "tiles in 40 pages" in reason(path)
+    assert time.process_time() - began < 1
 
 
 def test_a_damaged_label_does_no_harm_and_is_remarked(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def integrity_facts(
             "scored": witness.scored.level,
             "against": witness.grid.level if witness.grid else None,
             "limit": witness.limit if compared else None,
+            "edge_share": witness.edge_share if compared else None,
             "n_tiles_differ": sum(result.reason.startswith(LEVELS_DIFFER) for result in results),
             "n_glass_differ": witness.n_glass_differ,
         },

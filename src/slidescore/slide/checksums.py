@@ -1,7 +1,8 @@
 """A manifest of checksums: the only witness that sees every changed byte.
 
-Read as `sha256sum` writes it (`hex  path`, `hex *path`, a leading backslash where the name is escaped), as its `--tag`
-form (`SHA256 (path) = hex`), or as CSV with the columns file and sha256.
+Read as `sha256sum` writes it (`hex  path`, `hex *path`, a leading backslash where the name is escaped), as BSD's
+`sha256` and `sha256 -r` do (`SHA256 (path) = hex`, `hex path`), as `openssl dgst` does (`SHA2-256(path)= hex`), or as
+CSV with the columns file and sha256.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ MAX_MANIFEST_BYTES: Final = 1 << 28
 """Some million lines; a file larger than this is a slide given by mistake."""
 
 _BLOCK_BYTES: Final = 1 << 20
-_LINE: Final = re.compile(r"(\\?)([0-9a-fA-F]{64}) [ *](.+)")
-_TAGGED: Final = re.compile(r"(\\?)SHA256 \((.+)\) = ([0-9a-fA-F]{64})")
+_UP: Final = ".."
+_LINE: Final = re.compile(r"(\\?)([0-9a-fA-F]{64}) [ *]?(.+)")
+_TAGGED: Final = re.compile(r"(\\?)SHA(?:2-)?256 ?\((.+)\) ?= ([0-9a-fA-F]{64})")
 _UNESCAPED: Final = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
 
 
@@ -35,6 +37,12 @@ class Entry:
 
     parts: tuple[str, ...]
     sha256: str
+
+    @property
+    def end(self) -> tuple[str, ...]:
+        """What a file's path can end in: the parts behind the last "..", which leads out of the manifest's folder."""
+        ups = [number for number, part in enumerate(self.parts, 1) if part == _UP]
+        return self.parts[ups[-1] :] if ups else self.parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,8 @@ class Manifest:
     def entry_of(self, path: Path) -> Entry | None:
         """Find the line about a file: the one whose path, or most of it, the file's path ends in.
 
-        A line that leads, from the manifest's folder, to another existing file is about that one.
+        A line that leads, from the manifest's folder, to another existing file is about that one. A file that is a
+        link may be listed by its own name or by that of what it leads to.
 
         Raises
         ------
@@ -75,14 +84,14 @@ class Manifest:
             Two lines are equally near and state different checksums.
         """
         real = path.resolve()
-        names = tuple(_normal(part) for part in real.parts)
+        given = [tuple(_normal(part) for part in each.parts) for each in (real, path.absolute())]
         near: list[tuple[int, Entry]] = []
-        for entry in self.by_name.get(names[-1], ()):
+        for entry in dict.fromkeys(entry for names in given for entry in self.by_name.get(names[-1], ())):
             leads_to = self.folder.joinpath(*entry.parts).resolve()
             if leads_to == real:
-                near.append((len(names) + 1, entry))
-            elif names[-len(entry.parts) :] == entry.parts and not leads_to.exists():
-                near.append((len(entry.parts), entry))
+                near.append((max(map(len, given)) + 1, entry))
+            elif any(names[-len(entry.end) :] == entry.end for names in given) and not _exists(leads_to):
+                near.append((len(entry.end), entry))
         best = [entry for n_parts, entry in near if n_parts == max(n for n, _ in near)]
         if len({entry.sha256 for entry in best}) > 1:
             message = f"the checksum manifest has two checksums for '{path.name}'"
@@ -172,7 +181,7 @@ def _read(path: Path, _mtime_ns: int, _size: int) -> Manifest:
     found: dict[tuple[str, ...], str] = {}
     for number, name, digest in _lines(text, where):
         parts = _parts(name)
-        if not parts or ".." in parts:
+        if not parts or parts[-1] == _UP or "\0" in name:
             raise InputError(f"line {number}: '{name}' names no file", where=where)
         if found.setdefault(parts, digest.lower()) != digest.lower():
             raise InputError(f"line {number}: a second checksum for '{name}'", where=where)
@@ -219,6 +228,14 @@ def _unescape(name: str) -> str:
 def _parts(name: str) -> tuple[str, ...]:
     """Cut a path into its parts, "." left out, each in composed form: file systems differ in how they store accents."""
     return tuple(_normal(part) for part in PurePosixPath(name).parts if part != ".")
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is such a file; one in a folder that may not be looked into is not known to be there."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _normal(part: str) -> str:

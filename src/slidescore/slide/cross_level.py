@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidescore.errors import SlideOpenError
+from slidescore.slide.level_windows import WINDOW_SQUARES, Place, edges_of, places_in, tissue_places
 from slidescore.slide.reader import SlideReader
 from slidescore.slide.sampling import AnalysisGrid, read_analysis
 
@@ -35,8 +36,6 @@ Window = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 """Colours, uint8, (H, W, 3), and which of them the slide holds, bool, (H, W)."""
 ReadWindow = Callable[[AnalysisGrid, int, int, int, int], Window]
 """Reads x, y, width, height in pixels of a grid, see `read_analysis`."""
-_Place = tuple[float, float]
-"""x, y of a window's top left corner in level-0 px."""
 Verdict = Literal["compared", "one level", "too different to compare"]
 
 SQUARE_UM: Final = 8.0
@@ -72,12 +71,6 @@ MOST_BIAS: Final = 8.0
 BIAS_SHARE: Final = 0.25
 """Share of what edges excuse by which it may be so besides: averaging light instead of stored values makes textured
 tissue brighter, by 3 where a pixel of the other level measures 1 um and by up to 16 at 4 um."""
-WINDOWS: Final = 16
-"""Windows read on tissue, and again as many on glass."""
-EDGY_WINDOWS: Final = 8
-"""Windows read where tissue has the strongest edges."""
-WINDOW_SQUARES: Final = 16
-"""Their side in squares."""
 LEVELS_DIFFER: Final = "the slide's levels show different things here"
 """Begins the reason of a tile that is refused."""
 
@@ -121,7 +114,7 @@ class _Compared:
     @property
     def edges(self) -> NDArray[np.uint8]:
         """What each square and its neighbours differ by on the other level, uint8, (h, w)."""
-        return _edges(self.picture)
+        return edges_of(self.picture)
 
     def n_beyond(self, limit: float, edge_share: float) -> int:
         """Count the squares beyond a limit and a share of their edges that lie side by side, in the largest patch."""
@@ -221,7 +214,7 @@ def call_witness(
     if grid is None:
         return LevelWitness(scored, "one level", n_glass_differ=_count_glass(scored, afar, tissue, read))
     coarse, rgb, valid = afar
-    spread, edgy = (_look(scored, grid, places, read, read) for places in _tissue_places(valid & tissue, rgb, coarse))
+    spread, edgy = (_look(scored, grid, places, read, read) for places in tissue_places(valid & tissue, rgb, coarse))
     ordinary = _ordinary(spread, edgy, EDGE_SHARE * SQUARE_UM / grid.factor)
     n_glass = _count_glass(scored, afar, tissue, read)
     if ordinary is None:
@@ -267,13 +260,6 @@ def _compare(
     return _Compared(means.astype(np.int16) - picture, known, picture)
 
 
-def _edges(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Say what each pixel and its neighbours differ by in the worst channel, uint8, (H, W)."""
-    around = np.ones(_SMOOTH, np.uint8)
-    edges: NDArray[np.uint8] = (cv2.dilate(picture, around) - cv2.erode(picture, around)).max(axis=-1)
-    return edges
-
-
 def _ordinary(spread: list[_Compared], edgy: list[_Compared], edge_share: float) -> tuple[float, float] | None:
     """Say how much a square may differ, and by which share of its edges; None where levels are too rough to tell.
 
@@ -311,14 +297,14 @@ def _count_glass(
     coarse, rgb, valid = afar
     if coarse.level == scored.level:
         return 0
-    plain = _edges(rgb) <= GLASS_LIMIT
+    plain = edges_of(rgb) <= GLASS_LIMIT
     glass = plain & (cv2.dilate(tissue.astype(np.uint8), np.ones(_GLASS_MARGIN, np.uint8)) == 0)
 
     def from_afar(_: AnalysisGrid, x: int, y: int, width: int, height: int) -> Window:
         area = np.s_[y : y + height, x : x + width]
         return rgb[area], valid[area] & glass[area]
 
-    looked = _look(scored, coarse, _places(valid & glass, coarse), read, from_afar)
+    looked = _look(scored, coarse, places_in(valid & glass, coarse), read, from_afar)
     return sum(each.n_beyond(GLASS_LIMIT, 0.0) >= LEAST_SQUARES for each in looked)
 
 
@@ -327,43 +313,10 @@ def _whole(start_px: int, count_px: int, ratio: float, limit: int) -> tuple[int,
     return max(0, int(np.ceil(start_px / ratio))), min(limit, int(np.floor((start_px + count_px) / ratio)))
 
 
-def _tissue_places(
-    tissue: NDArray[np.bool_], rgb: NDArray[np.uint8], coarse: AnalysisGrid
-) -> tuple[list[_Place], list[_Place]]:
-    """Choose windows spread evenly over the tissue, and those in it with the strongest edges."""
-    strength = _window_means(_edges(rgb) * tissue.astype(np.float32))
-    rows, columns = np.nonzero(_window_means(tissue.astype(np.float32)) > 1 / 2)
-    strongest = np.argsort(-strength[rows, columns], kind="stable")[:EDGY_WINDOWS]
-    return _places(tissue, coarse), _corners(rows[strongest], columns[strongest], coarse)
-
-
-def _places(mask: NDArray[np.bool_], coarse: AnalysisGrid) -> list[_Place]:
-    """Choose windows most of which is in a mask, spread evenly over it."""
-    share = _window_means(mask.astype(np.float32))
-    rows, columns = np.nonzero(share > min(1 / 2, float(share.max()) / 2))
-    if not len(rows):
-        return []
-    chosen = np.unique(np.linspace(0, len(rows) - 1, WINDOWS).astype(int))
-    return _corners(rows[chosen], columns[chosen], coarse)
-
-
-def _window_means(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Average windows of `WINDOW_SQUARES` a side, those at the end filled up with zeros; float32, (h, w)."""
-    height, width = (-(-size // WINDOW_SQUARES) for size in values.shape)
-    padded = np.zeros((height * WINDOW_SQUARES, width * WINDOW_SQUARES), np.float32)
-    padded[: values.shape[0], : values.shape[1]] = values
-    return padded.reshape(height, WINDOW_SQUARES, width, WINDOW_SQUARES).mean(axis=(1, 3))
-
-
-def _corners(rows: NDArray[np.intp], columns: NDArray[np.intp], coarse: AnalysisGrid) -> list[_Place]:
-    side = WINDOW_SQUARES * coarse.px_to_l0
-    return [(float(column) * side, float(row) * side) for row, column in zip(rows, columns, strict=True)]
-
-
 def _look(
     scored: AnalysisGrid,
     grid: AnalysisGrid,
-    places: list[_Place],
+    places: list[Place],
     read: ReadWindow,
     read_other: ReadWindow,
 ) -> list[_Compared]:

@@ -51,6 +51,15 @@ _HEADERS_CHECKED: Final = 64
 """Frames whose headers are looked at where a table says where they begin; a frame that is not there fails later."""
 
 
+_VOLUME: Final = "VOLUME"
+_OTHER_IMAGES: Final = frozenset({"LABEL", "OVERVIEW", "THUMBNAIL"})
+"""Kinds of image (PS3.3, C.8.12.4.1.1, value 3) that are never scored and never read."""
+
+
+class _OtherImageError(SlideOpenError):
+    """A label, overview or thumbnail is damaged, which stops nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Level:
     """What a file of a series says about the level it holds; sizes in px, spacing in mm."""
@@ -87,18 +96,22 @@ def check_dicom(paths: Sequence[Path]) -> tuple[str, ...]:
         or the series has only reduced levels.
     """
     levels: list[_Level] = []
+    remarks: list[str] = []
     for number, path in enumerate(paths, 1):
+        where = f" (file {number} of the series, by name)" if number > 1 else ""
         try:
             level = _read_level(path)
+        except _OtherImageError as error:
+            remarks.append(f"an image besides the slide's own{where}: {error.message.removeprefix('DICOM: ')}")
+            continue
         except SlideOpenError as error:
-            where = f" (file {number} of the series, by name)" if number > 1 else ""
             raise SlideOpenError(f"{error.message}{where}", remedy=error.remedy) from error
-        if level is not None and "VOLUME" in level.kind:
+        if level is not None and _VOLUME in level.kind:
             levels.append(level)
     if levels and all("RESAMPLED" in level.kind for level in levels):
         message = "DICOM: the series has reduced levels only; the file of the full resolution is not beside it"
         raise SlideOpenError(message, remedy="copy the whole series into one folder")
-    return tuple(_disagreements(levels))
+    return (*remarks, *_disagreements(levels))
 
 
 def _read_level(path: Path) -> _Level | None:
@@ -109,8 +122,10 @@ def _read_level(path: Path) -> _Level | None:
         spacing: tuple[float, float] | None = None
         table: Element | None = None
         pixels: Element | None = None
+        last: Element | None = None
         try:
             for element in walk_elements(data, PREAMBLE_BYTES + len(MAGIC)):
+                last = element
                 end = element.position + (0 if element.length == UNDEFINED else element.length)
                 if end > len(data):
                     raise _damaged("the file ends within one of its elements")
@@ -129,7 +144,15 @@ def _read_level(path: Path) -> _Level | None:
                     break
         except struct.error as error:
             raise _damaged("the file ends within its header") from error
-        return _checked(data, numbers, texts, spacing, table, pixels)
+        if pixels is None and last is not None and last.length == UNDEFINED and not last.is_sequence:
+            return None  # an element of unknown layout (UN), behind which nothing can be found
+        try:
+            return _checked(data, numbers, texts, spacing, table, pixels)
+        except SlideOpenError as error:
+            kinds = set(_kind(texts))
+            if kinds & _OTHER_IMAGES and _VOLUME not in kinds:
+                raise _OtherImageError(error.message, remedy=error.remedy) from error
+            raise
 
 
 def _checked(
@@ -167,7 +190,11 @@ def _checked(
         _check_frames(data, n_frames, table, pixels.position)
     elif pixels.length < n_frames * rows * columns * samples * (bits // _BITS_A_BYTE):
         raise _damaged(f"{n_frames:,} frames of {columns} x {rows} pixels do not fit into its pixel data")
-    return _Level(tuple(texts.get(_IMAGE_TYPE, "").split("\\")), width, height, spacing)
+    return _Level(_kind(texts), width, height, spacing)
+
+
+def _kind(texts: dict[tuple[int, int], str]) -> tuple[str, ...]:
+    return tuple(texts.get(_IMAGE_TYPE, "").split("\\"))
 
 
 def _check_frames(data: Buffer, n_frames: int, table: Element | None, position: int) -> None:

@@ -9,6 +9,8 @@ from slidescore.slide.decoded_image import DAMAGED
 
 MAX_TILES: Final = 4_000_000
 """512k x 512k px in tiles of 256 px: twice the side of the largest slides."""
+MAX_TILES_IN_ALL: Final = 4 * MAX_TILES
+"""On all pages of a file: a pyramid has four thirds of its finest level's, a stack of focal planes more."""
 MAX_PIXELS_L0: Final = 1 << 38
 """The same in pixels; a million pixels a side are nearly four times as many."""
 

@@ -35,15 +35,15 @@ def check_png(file: BinaryIO) -> None:
     """
     size = file.seek(0, 2)
     file.seek(len(PNG_MAGIC))
-    seen: list[bytes] = []
-    while not seen or seen[-1] != _END:
+    last, has_pixels = b"", False
+    while last != _END:
         head = file.read(8)
         if len(head) < struct.calcsize(">I4s"):
             raise _damaged("the file ends before its last chunk")
         length, kind = struct.unpack(">I4s", head)
         if file.tell() + length + 4 > size:
             raise _damaged("the file ends within a chunk")
-        if not seen:
+        if not last:
             if (kind, length) != (_HEADER, _HEADER_BYTES):
                 raise _damaged("it does not begin with a header")
             start = file.tell()
@@ -57,8 +57,8 @@ def check_png(file: BinaryIO) -> None:
             crc, length = zlib.crc32(block, crc), length - len(block)
         if file.read(4) != struct.pack(">I", crc):
             raise _damaged("the checksum of a chunk is wrong")
-        seen.append(kind)
-    if _PIXELS not in seen:
+        last, has_pixels = kind, has_pixels or kind == _PIXELS
+    if not has_pixels:
         raise _damaged("it holds no pixels")
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import tifffile
 
 from slidescore.errors import SlideOpenError
-from slidescore.slide.limits import MAX_TILES, check_claim
+from slidescore.slide.limits import MAX_TILES, MAX_TILES_IN_ALL, check_claim
 from slidescore.slide.tiff_structure import Entry, TiffStructure, damaged, read_structure
 
 MIN_TILE_PX: Final = 16
@@ -25,6 +25,11 @@ MAX_TILE_PX: Final = 8192
 MAX_DIFFERENCE: Final = 0.05
 """Two pages of one pyramid may differ by this fraction, besides a pixel of rounding, in what they are reduced by along
 x and y; scanners pad coarse levels to whole tiles."""
+
+MAX_REMARKS: Final = 20
+"""A flag is made of them, and a file of thousands of pages has as many."""
+_MAX_OTHER_PAGES: Final = 100
+"""Pages besides the pyramid that are looked at: a label, a picture of the glass, thumbnails."""
 
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION = 256, 257, 258, 259, 262, 270
 _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_COUNTS, _PLANAR = 273, 277, 278, 279, 284
@@ -102,14 +107,20 @@ def check_tiff(file: BinaryIO) -> tuple[str, ...]:
     pyramid = _pyramid(pages)
     for page in pyramid:
         _check_piece_size(page)
+    # Every table is read: many pages may share one that is long.
+    if (n_pieces := sum(page.n_pieces for page in pyramid)) > MAX_TILES_IN_ALL:
+        raise damaged(f"claims {n_pieces:,} tiles in {len(pyramid):,} pages")
+    for page in pyramid:
         _check_coding(structure, page)
         _check_tables(structure, page)
-    for page in pages:
-        if page not in pyramid:
-            remarks += _remark(structure, page)
+    scored = {page.number for page in pyramid}
+    for page in [page for page in pages if page.number not in scored][:_MAX_OTHER_PAGES]:
+        remarks += _remark(structure, page)
     if _is_one_pyramid(structure):
         remarks += _disagreements(pyramid)
-    return (*remarks, *_description(structure, pyramid))
+    remarks += _description(structure, pyramid)
+    more = [f"and {len(remarks) - MAX_REMARKS} remarks more"] if len(remarks) > MAX_REMARKS else []
+    return (*remarks[:MAX_REMARKS], *more)
 
 
 def _pages(structure: TiffStructure) -> tuple[list[_Page], list[str]]:
@@ -149,11 +160,12 @@ def _pyramid(pages: Sequence[_Page]) -> list[_Page]:
     Raises
     ------
     SlideOpenError
-        A page is larger than every tiled one: the finest level has lost its tiles.
+        The first page is larger than every tiled one: the finest level has lost its tiles. Any other page may be
+        larger, as the picture of the whole glass is beside a small scan.
     """
     largest = max(pages, key=lambda page: page.width * page.height)
     tiled = [page for page in pages if page.tiled]
-    if tiled and not largest.tiled:
+    if tiled and largest is pages[0] and not largest.tiled:
         raise damaged(f"its largest page ({largest.width} x {largest.height}) has no tiles, though smaller ones have")
     return tiled or [largest]
 

@@ -25,6 +25,8 @@ _BIG_VERSION: Final = 43
 _MAX_DIRECTORIES: Final = 20_000
 """An OME-TIFF stack has some thousand; a chain that goes on for longer is damage."""
 _MAX_ENTRIES: Final = 4_096
+_MAX_ENTRIES_IN_ALL: Final = 500_000
+"""Directories may overlap: a small file can hold many long ones, and each entry takes time and memory here."""
 _SIZES: Final[Mapping[int, int]] = {
     **{1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8},
     **{11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8},
@@ -173,7 +175,7 @@ def _begins_ndpi(file: BinaryIO, size: int, order: str, head: bytes) -> bool:
     if not 0 < first < size:
         return False
     try:
-        entries, _ = _directory(file, size, order, first, entry="HHII", count="H", pointer="Q")
+        entries, _, _ = _directory(file, size, order, first, entry="HHII", count="H", pointer="Q")
     except SlideOpenError:
         return False
     return NDPI_TAG in entries
@@ -184,7 +186,7 @@ def _chain(
 ) -> Iterator[Mapping[int, Entry]]:
     """Follow the directories from one to the next."""
     seen: set[int] = set()
-    position = first
+    position, n_in_all = first, 0
     while position:
         if position in seen:
             raise damaged(f"directory {len(seen) + 1} is one of those before it")
@@ -193,7 +195,12 @@ def _chain(
         seen.add(position)
         if position >= size:
             raise damaged(f"directory {len(seen)} lies past the end of the file")
-        entries, position = _directory(file, size, order, position, entry=entry, count=count, pointer=pointer)
+        entries, n_entries, position = _directory(
+            file, size, order, position, entry=entry, count=count, pointer=pointer
+        )
+        n_in_all += n_entries
+        if n_in_all > _MAX_ENTRIES_IN_ALL:
+            raise damaged(f"directories of more than {_MAX_ENTRIES_IN_ALL:,} entries in all")
         yield entries
     if not seen:
         raise damaged("it has no directory")
@@ -201,8 +208,8 @@ def _chain(
 
 def _directory(
     file: BinaryIO, size: int, order: str, position: int, *, entry: str, count: str, pointer: str
-) -> tuple[Mapping[int, Entry], int]:
-    """Read one directory and where the next one is."""
+) -> tuple[Mapping[int, Entry], int, int]:
+    """Read one directory, how many entries it has, and where the next one is."""
     counted, step = struct.Struct(order + count), struct.Struct(order + entry)
     value = struct.Struct(order + entry[3:])
     file.seek(position)
@@ -224,4 +231,4 @@ def _directory(
             [where] = value.unpack_from(content, (number + 1) * step.size - value.size)
         # Of an entry that comes twice libtiff takes the first.
         entries.setdefault(tag, Entry(kind, n_values, where))
-    return entries, next_pointer.unpack_from(content, n_entries * step.size)[0]
+    return entries, n_entries, next_pointer.unpack_from(content, n_entries * step.size)[0]
