@@ -150,6 +150,7 @@ def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, quality in (("good.svs", 80), ("changed.svs", 81), ("new.svs", 82)):
         ph.write_svs(folder / name, field.rgb, MPP, levels=(1, 4), tile=128, quality=quality)
     sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("good.svs", "changed.svs")}
+    sums["lost.svs"] = 64 * "0"
     (folder / "sums.txt").write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
     content = bytearray((folder / "changed.svs").read_bytes())
     content[len(content) // 3] ^= 1
@@ -167,6 +168,7 @@ def test_a_manifest_decides_what_is_opened(slides: Path, loaded_assay: LoadedAss
     summary = score_directory(slides, tmp_path / "run", loaded_assay, options=options)
     rows = rows_of(tmp_path / "run")
     assert [row["file"] for row in summary.failed] == ["changed.svs"]
+    assert summary.warnings == ("1 file of the checksum manifest is not there: lost.svs",)
     assert rows["changed.svs"]["reason"].startswith("its SHA-256 is not the one in the checksum manifest")
     assert "not_in_manifest" not in rows["good.svs"]["qc_flags"]
     assert "not_in_manifest" in rows["new.svs"]["qc_flags"]

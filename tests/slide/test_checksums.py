@@ -229,3 +229,15 @@ def test_a_file_that_cannot_be_read_is_an_error_of_ours(tmp_path: Path, monkeypa
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(SlideOpenError, match="Input/output error"):
         read.check(slide)
+
+
+def test_what_is_listed_and_nowhere_is_lost(tmp_path: Path) -> None:
+    slides = tmp_path / "slides"
+    write(slides / "a.svs")
+    write(slides / "b" / "b.mrxs")
+    write(slides / "b" / "b" / "Data0000.dat")
+    write(tmp_path / "elsewhere" / "known.svs")
+    lines = ("a.svs", "b/b/Data0000.dat", "b/Data0001.dat", "elsewhere/known.svs", "c.svs", "old/a.svs")
+    path = manifest(tmp_path, "".join(f"{number:064x}  {line}\n" for number, line in enumerate(lines)))
+    found = [SlideInput(slides / "a.svs", "a.svs"), SlideInput(slides / "b" / "b.mrxs", "b/b.mrxs")]
+    assert read_manifest(path).lost(found, [slides]) == ["b/Data0001.dat", "c.svs", "old/a.svs"]

@@ -17,6 +17,7 @@ from slidescore.pipeline.intake import (
     CohortSlide,
     find_inputs,
     look_at,
+    lost_slides,
     name_slides,
     read_checksums,
     stray_annotations,
@@ -198,7 +199,9 @@ def score_directory(
             raise
         cohort.publish(lease)
         notes = (lease.note,) if lease.note else ()
-        warnings = (*notes, *stray_annotations(options.roi, found, hidden=options.key_file is not None))
+        hidden = options.key_file is not None
+        lost = lost_slides(manifest, found, given, hidden=hidden)
+        warnings = (*notes, *lost, *stray_annotations(options.roi, found, hidden=hidden))
         return RunSummary(folder.path, tuple(cohort.rows()), cohort.n_skipped, warnings)
 
 

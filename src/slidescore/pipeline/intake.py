@@ -19,6 +19,10 @@ from slidescore.slide.fingerprint import safe_stem
 from slidescore.slide.open import check_file
 
 
+NAMED_AT_MOST = 5
+"""So many lost files are named; the manifest has the rest."""
+
+
 @dataclass(frozen=True, slots=True)
 class CohortSlide:
     """A slide of the cohort before it is scored; `error` when it cannot even be looked at."""
@@ -112,6 +116,18 @@ def name_slides(
             text = f"This file is an identical copy of {duplicate_of}."
             notes = ({"name": "duplicate_slide", "level": "warn", "text": text},)
         yield CohortSlide(source, SlideIdentity(slide_id, file), prints[number], notes)
+
+
+def lost_slides(
+    manifest: Manifest | None, found: Sequence[SlideInput], given: Sequence[Path], *, hidden: bool
+) -> tuple[str, ...]:
+    """Say what a manifest lists and nobody has; under pseudonyms only how many."""
+    lost = manifest.lost(found, given) if manifest is not None else []
+    if not lost:
+        return ()
+    names = "" if hidden else f": {', '.join(lost[:NAMED_AT_MOST])}{' ...' if len(lost) > NAMED_AT_MOST else ''}"
+    what = "1 file of the checksum manifest is" if len(lost) == 1 else f"{len(lost)} files of the checksum manifest are"
+    return (f"{what} not there{names}",)
 
 
 def stray_annotations(roi: Path | None, found: Sequence[SlideInput], *, hidden: bool) -> tuple[str, ...]:

@@ -160,8 +160,8 @@ def score_job(job: SlideJob, report: Callable[[tuple[int, int, int] | None], Non
     write_slide_tables(folder.work, result)
     with PictureReader(open_reader) as reader:
         write_slide_pictures(folder.work, result, reader, annotations, overlay_mpp=job.overlay_mpp, threads=job.threads)
-    # A fallback has another profile than was planned, so the next run tries the planned one again.
-    folder.finish(result.record, {**job.key, "profile": result.record["profile"]})
+    # Under the profile that was planned: a slide that fell back to another one is done, and the record says how.
+    folder.finish(result.record, job.key)
     return SlideOutcome(result.record, _timing(result, time.perf_counter() - started, journal.n_resumed))
 
 

@@ -199,7 +199,8 @@ def _integrity_flags(integrity: Mapping[str, Any], assay: Assay) -> list[Flag]:
         text = f"{what} than on level {levels['against']}, and {'were' if n_tiles > 1 else 'was'} left out."
         flags.append(Flag("levels_differ", "fail", text))
     elif n_glass := levels.get("n_glass_differ"):
-        text = f"Levels {levels['scored']} and {levels['against']} differ at {n_glass} of the places without tissue."
+        what = f"{n_glass} place{'s' if n_glass > 1 else ''} without tissue look{'' if n_glass > 1 else 's'} otherwise"
+        text = f"{what} on level {levels['scored']} than from afar: tissue may be missed there."
         flags.append(Flag("levels_differ", "fail", text))
     if remarks := integrity.get("remarks"):
         flags.append(Flag("file_inconsistent", "warn", f"The file contradicts itself: {'; '.join(remarks)}."))

@@ -118,6 +118,25 @@ class Manifest:
                 )
                 raise InputError(message, remedy="write paths relative to INPUT into it")
 
+    def lost(self, slides: Sequence[SlideInput], folders: Sequence[Path]) -> list[str]:
+        """List the paths of which there is no file: a slide that was to be scored may never have arrived.
+
+        Parameters
+        ----------
+        slides
+            What was found.
+        folders
+            Folders that were searched. A line may be relative to one of them, to the manifest, or to a slide.
+        """
+        taken = {entry for slide in slides if (entry := self.entry_of(slide.path)) is not None}
+        roots = dict.fromkeys((self.folder, *folders, *(slide.path.parent for slide in slides)))
+        entries = (entry for entries in self.by_name.values() for entry in entries if entry not in taken)
+        return sorted(
+            "/".join(entry.parts)
+            for entry in entries
+            if not any(_exists(root.joinpath(*entry.parts)) for root in roots)
+        )
+
     def check(self, path: Path, on_block: Callable[[], None] = lambda: None) -> Checked:
         """Compare a slide, with all the files it is made of, to the manifest.
 
