@@ -18,7 +18,6 @@ from slidescore.slide.checksums import Manifest, read_manifest
 from slidescore.slide.fingerprint import safe_stem
 from slidescore.slide.open import check_file
 
-
 NAMED_AT_MOST = 5
 """So many lost files are named; the manifest has the rest."""
 
