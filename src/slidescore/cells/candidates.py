@@ -165,13 +165,20 @@ def _boxes(labels: NDArray[np.int32], n: int) -> NDArray[np.int64]:
     boxes[:, 0] = labels.shape[0]
     boxes[:, 1] = labels.shape[1]
     for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            k = labels[y, x]
-            if k > 0:
-                boxes[k, 0] = min(boxes[k, 0], y)
-                boxes[k, 1] = min(boxes[k, 1], x)
-                boxes[k, 2] = max(boxes[k, 2], y + 1)
-                boxes[k, 3] = max(boxes[k, 3], x + 1)
+        row = labels[y]
+        x = 0
+        while x < row.size:
+            k = row[x]
+            begin = x
+            x += 1
+            if k <= 0:
+                continue
+            while x < row.size and row[x] == k:
+                x += 1
+            boxes[k, 0] = min(boxes[k, 0], y)
+            boxes[k, 1] = min(boxes[k, 1], begin)
+            boxes[k, 2] = y + 1
+            boxes[k, 3] = max(boxes[k, 3], x)
     return boxes
 
 

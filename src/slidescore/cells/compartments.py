@@ -13,10 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from slidescore.cells.candidates import bounding_boxes
+from slidescore.cells.growing import MARGIN, Growth, grow_nuclei
+from slidescore.cells.rims import find_rims
 
 Labels = NDArray[np.int32]
 
@@ -77,47 +80,16 @@ def cut_compartments(
     sizes
         Lengths in pixels of these arrays.
     """
-    cells, distance = grow_cells(nuclei, usable, reach_px=sizes.expansion_px)
-    cells = end_cells(nuclei, cells, distance, dab_od, sizes)
-    return Compartments(
-        nuclei,
-        cells,
-        find_membranes(nuclei, cells, width_px=sizes.membrane_px),
-        find_guard(nuclei, cells, sizes.guard_px),
-    )
-
-
-def grow_cells(nuclei: Labels, usable: NDArray[np.bool_], *, reach_px: float) -> tuple[Labels, NDArray[np.float32]]:
-    """Grow every nucleus by `reach_px`, each pixel going to the nearest nucleus.
-
-    Returns
-    -------
-    cells
-        int32, (H, W).
-    distance_px
-        float32, (H, W), distance to the nearest nucleus, 0 inside nuclei.
-    """
-    if not nuclei.any():
-        return nuclei.copy(), np.full(nuclei.shape, np.inf, dtype=np.float32)
-    distance, nearest = cv2.distanceTransformWithLabels(
-        (nuclei == 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    # Every nucleus pixel has a number of its own there; the label under it tells which nucleus that is.
-    owner = np.zeros(int(nearest.max()) + 1, dtype=np.int32)
-    inside = nuclei > 0
-    owner[nearest[inside]] = nuclei[inside]
-    cells = np.where((distance <= reach_px) & usable | inside, owner[nearest], 0).astype(np.int32)
-    return cells, distance
+    boxes = bounding_boxes(nuclei, int(nuclei.max(initial=0)))
+    grown = grow_nuclei(nuclei, usable, boxes, sizes.expansion_px)
+    cells = end_cells(nuclei, boxes, grown, dab_od, sizes)
+    return Compartments(nuclei, cells, *find_rims(nuclei, cells, sizes.membrane_px, sizes.guard_px))
 
 
 def end_cells(
-    nuclei: Labels,
-    cells: Labels,
-    distance_px: NDArray[np.float32],
-    dab_od: NDArray[np.float32],
-    sizes: CompartmentSizes,
+    nuclei: Labels, boxes: NDArray[np.int64], grown: Growth, dab_od: NDArray[np.float32], sizes: CompartmentSizes
 ) -> Labels:
-    """End each cell where its DAB falls off; int32, (H, W).
+    """End each cell where its DAB falls off; int32, (H, W), the array of `grown` itself.
 
     Rings one pixel wide around the nucleus, whole and in eight sectors, are followed outwards from where optics no
     longer mix the nucleus in. The highest whole ring is the cell's level. In a sector the cell ends before the first
@@ -125,38 +97,34 @@ def end_cells(
     `min_fall_od`. Where the nucleus is far darker than the level, what falls is the nucleus's own blur, and the cell
     keeps the full expansion.
     """
-    n = int(cells.max(initial=0))
+    cells, distance, runs = grown.cells, grown.distance_px, grown.runs
     n_rings = max(1, int(np.ceil(sizes.expansion_px)))
-    sector = _sectors(nuclei, cells, n)
-    total, count = _sum_rings(cells, distance_px, sector, dab_od, n, n_rings, sizes.guard_px)
-    nucleus_od = _mean_in_nucleus(nuclei, dab_od, n)
+    nucleus = _sum_nuclei(nuclei, dab_od, boxes)
+    sector = np.empty(cells.shape, dtype=np.uint8)
+    total, count = _sum_rings(
+        cells, distance, sector, dab_od, nucleus, n_rings, sizes.guard_px, runs.first, runs.begin, runs.end
+    )
+    nucleus_od = nucleus[:, 3] / np.maximum(nucleus[:, 0], 1.0)
     reach = _reach(total, count, nucleus_od, sizes.expansion_px, sizes.min_fall_od, sizes.keep_fraction)
-    ended: Labels = np.where(distance_px <= reach[cells, sector], cells, 0).astype(np.int32)
-    return ended
+    _cut(cells, distance, sector, reach, runs.first, runs.begin, runs.end)
+    return cells
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _sectors(nuclei: Labels, cells: Labels, n: int) -> NDArray[np.uint8]:
-    """Give each cell pixel the number of the eighth of the circle around its nucleus that it lies in."""
-    sums = np.zeros((n + 1, 3))
-    for y in range(nuclei.shape[0]):
-        for x in range(nuclei.shape[1]):
-            k = nuclei[y, x]
-            if k > 0:
-                sums[k, 0] += 1.0
-                sums[k, 1] += x
-                sums[k, 2] += y
-    sector = np.zeros(cells.shape, dtype=np.uint8)
-    for y in range(cells.shape[0]):
-        for x in range(cells.shape[1]):
-            k = cells[y, x]
-            if k > 0:
-                # Whole numbers, so that a pixel on the line between two sectors falls alike in every tile.
-                dx = x * sums[k, 0] - sums[k, 1]
-                dy = y * sums[k, 0] - sums[k, 2]
-                steep = abs(dy) > abs(dx)
-                sector[y, x] = 4 * (dx > 0) + 2 * (dy > 0) + steep
-    return sector
+def _sum_nuclei(nuclei: Labels, dab: NDArray[np.float32], boxes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Add up each nucleus; float64, (n + 1, 4): pixels, x, y, DAB, the last one in reading order."""
+    sums = np.zeros((boxes.shape[0], 4))
+    for k in range(1, boxes.shape[0]):
+        pixels, of_x, of_y, of_dab = 0.0, 0.0, 0.0, 0.0
+        for y in range(boxes[k, 0], boxes[k, 2]):
+            for x in range(boxes[k, 1], boxes[k, 3]):
+                if nuclei[y, x] == k:
+                    pixels += 1.0
+                    of_x += x
+                    of_y += y
+                    of_dab += dab[y, x]
+        sums[k, 0], sums[k, 1], sums[k, 2], sums[k, 3] = pixels, of_x, of_y, of_dab
+    return sums
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -165,26 +133,32 @@ def _sum_rings(
     distance: NDArray[np.float32],
     sector: NDArray[np.uint8],
     dab: NDArray[np.float32],
-    n: int,
+    nucleus: NDArray[np.float64],
     n_rings: int,
     guard: float,
+    first: NDArray[np.int64],
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    total = np.zeros((n + 1, N_SECTORS, n_rings))
-    count = np.zeros((n + 1, N_SECTORS, n_rings))
+    """Add up DAB in rings and sectors, and note in `sector` which eighth of the circle each cell pixel lies in."""
+    total = np.zeros((nucleus.shape[0], N_SECTORS, n_rings))
+    count = np.zeros((nucleus.shape[0], N_SECTORS, n_rings))
     for y in range(cells.shape[0]):
-        for x in range(cells.shape[1]):
-            k, d = cells[y, x], distance[y, x]
-            if k > 0 and d > guard:
-                ring = min(int(np.ceil(d)) - 1, n_rings - 1)
-                total[k, sector[y, x], ring] += dab[y, x]
-                count[k, sector[y, x], ring] += 1.0
+        for run in range(first[y], first[y + 1]):
+            for x in range(begin[run], end[run]):
+                k, d = cells[y, x], distance[y + MARGIN, x + MARGIN]
+                if k == 0 or d == 0.0:
+                    continue
+                # Whole numbers, so that a pixel on the line between two sectors falls alike in every tile.
+                dx = x * nucleus[k, 0] - nucleus[k, 1]
+                dy = y * nucleus[k, 0] - nucleus[k, 2]
+                s = 4 * (dx > 0) + 2 * (dy > 0) + (abs(dy) > abs(dx))
+                sector[y, x] = s
+                if d > guard:
+                    ring = min(int(np.ceil(d)) - 1, n_rings - 1)
+                    total[k, s, ring] += dab[y, x]
+                    count[k, s, ring] += 1.0
     return total, count
-
-
-def _mean_in_nucleus(nuclei: Labels, dab: NDArray[np.float32], n: int) -> NDArray[np.float64]:
-    inside = nuclei.ravel()
-    total = np.bincount(inside, weights=dab.ravel(), minlength=n + 1)
-    return np.asarray(total / np.maximum(np.bincount(inside, minlength=n + 1), 1))
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -217,33 +191,21 @@ def _reach(
     return reach
 
 
-def find_membranes(nuclei: Labels, cells: Labels, *, width_px: float) -> NDArray[np.bool_]:
-    """Mark the rim of every cell, `width_px` wide, nuclei left out; bool, (H, W)."""
-    depth = _distance_to(_borders(cells) & (cells > 0))
-    # A border pixel's centre lies half a pixel inside its cell.
-    rim: NDArray[np.bool_] = (cells > 0) & (nuclei == 0) & (depth + 0.5 <= width_px)
-    return rim
-
-
-def find_guard(nuclei: Labels, cells: Labels, width_px: float) -> NDArray[np.bool_]:
-    """Mark the pixels within `width_px` of a border of a nucleus or a cell, on both sides; bool, (H, W)."""
-    near: NDArray[np.bool_] = _distance_to(_borders(nuclei) | _borders(cells)) + 0.5 <= width_px
-    return near
-
-
-def _borders(labels: Labels) -> NDArray[np.bool_]:
-    """Mark pixels that touch a pixel of another label on one of their four sides."""
-    border = np.zeros(labels.shape, dtype=bool)
-    down, right = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
-    border[1:] |= down
-    border[:-1] |= down
-    border[:, 1:] |= right
-    border[:, :-1] |= right
-    return border
-
-
-def _distance_to(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    if not mask.any():
-        return np.full(mask.shape, np.inf, dtype=np.float32)
-    distance: NDArray[np.float32] = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-    return distance
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _cut(
+    cells: Labels,
+    distance: NDArray[np.float32],
+    sector: NDArray[np.uint8],
+    reach: NDArray[np.float32],
+    first: NDArray[np.int64],
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+) -> None:
+    """Take from each cell what lies beyond its reach."""
+    for y in range(cells.shape[0]):
+        for run in range(first[y], first[y + 1]):
+            for x in range(begin[run], end[run]):
+                k, d = cells[y, x], distance[y + MARGIN, x + MARGIN]
+                # A nucleus is at no distance from itself.
+                if k > 0 and d > 0.0 and not d <= reach[k, sector[y, x]]:
+                    cells[y, x] = 0

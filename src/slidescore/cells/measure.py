@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from slidescore.cells.candidates import group_pixels
+from slidescore.cells.candidates import bounding_boxes
 from slidescore.cells.compartments import Compartments
 from slidescore.stain import StainPlanes
 
@@ -64,12 +64,12 @@ def measure_cells(
     """
     n = int(compartments.cells.max(initial=0))
     c = compartments
-    part = np.where(c.nuclei > 0, NUCLEUS, np.where(c.membrane, MEMBRANE, CYTOPLASM)).astype(np.uint8)
-    shape, area, clear, dab = _sum_pixels(c.nuclei, c.cells, part, c.guard, planes.hematoxylin_od, planes.dab_od, n)
+    shape, area, clear, dab, membrane = _sum_pixels(
+        c.nuclei, c.cells, c.membrane, c.guard, planes.hematoxylin_od, planes.dab_od, bounding_boxes(c.cells, n),
+        membrane_percentile, min_pixels,
+    )  # fmt: skip
     mean = _clear_means(area, clear, dab)
     x, y = _over(shape[:, 0], area[:, NUCLEUS]), _over(shape[:, 1], area[:, NUCLEUS])
-    rim = np.where(c.membrane, c.cells, 0).ravel()
-    order, starts = group_pixels(rim, n)
     cell_area = area.sum(axis=1)
     return CellMeasurements(
         x_px=x,
@@ -80,7 +80,7 @@ def measure_cells(
         hematoxylin_od_nucleus=_over(shape[:, 5], area[:, NUCLEUS], min_pixels),
         dab_od_nucleus=_weighted(mean, area, (NUCLEUS,), min_pixels),
         dab_od_cytoplasm=_weighted(mean, area, (CYTOPLASM, MEMBRANE), min_pixels),
-        dab_od_membrane=_percentile(planes.dab_od.ravel()[order], starts, membrane_percentile, min_pixels),
+        dab_od_membrane=membrane,
         dab_od_cell=_weighted(mean, area, (NUCLEUS, CYTOPLASM, MEMBRANE), min_pixels),
     )
 
@@ -89,38 +89,83 @@ def measure_cells(
 def _sum_pixels(
     nuclei: NDArray[np.int32],
     cells: NDArray[np.int32],
-    part: NDArray[np.uint8],
+    membrane: NDArray[np.bool_],
     guard: NDArray[np.bool_],
     hematoxylin: NDArray[np.float32],
     dab: NDArray[np.float32],
-    n: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    # shape: nucleus sums of x, y, xx, yy, xy, hematoxylin. The others: a column each part; `dab` first over all pixels
-    # of a part, then over its clear ones (those outside the guard).
+    boxes: NDArray[np.int64],
+    percentile: float,
+    min_pixels: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    # shape: nucleus sums of x, y, xx, yy, xy, hematoxylin. The others: a column each part; `total` first over all
+    # pixels of a part, then over its clear ones (those outside the guard). Cell by cell, each in reading order.
+    n = boxes.shape[0] - 1
     shape = np.zeros((n, 6))
     area = np.zeros((n, 3))
     clear = np.zeros((n, 3))
     total = np.zeros((n, 6))
-    for y in range(cells.shape[0]):
-        for x in range(cells.shape[1]):
-            k = cells[y, x] - 1
-            if k < 0:
-                continue
-            p = part[y, x]
-            value = dab[y, x]
-            area[k, p] += 1.0
-            total[k, p] += value
-            if not guard[y, x]:
-                clear[k, p] += 1.0
-                total[k, 3 + p] += value
-            if nuclei[y, x] == k + 1:
-                shape[k, 0] += x
-                shape[k, 1] += y
-                shape[k, 2] += x * x
-                shape[k, 3] += y * y
-                shape[k, 4] += x * y
-                shape[k, 5] += hematoxylin[y, x]
-    return shape, area, clear, total
+    rim = np.full(n, np.nan)
+    most = 0
+    for k in range(1, n + 1):
+        most = max(most, (boxes[k, 2] - boxes[k, 0]) * (boxes[k, 3] - boxes[k, 1]))
+    values = np.empty(most, np.float32)
+    for k in range(n):
+        n_rim = 0
+        for y in range(boxes[k + 1, 0], boxes[k + 1, 2]):
+            for x in range(boxes[k + 1, 1], boxes[k + 1, 3]):
+                if cells[y, x] != k + 1:
+                    continue
+                value = dab[y, x]
+                own = nuclei[y, x]
+                if membrane[y, x]:
+                    values[n_rim] = value
+                    n_rim += 1
+                p = NUCLEUS if own > 0 else MEMBRANE if membrane[y, x] else CYTOPLASM
+                area[k, p] += 1.0
+                total[k, p] += value
+                if not guard[y, x]:
+                    clear[k, p] += 1.0
+                    total[k, 3 + p] += value
+                if own == k + 1:
+                    shape[k, 0] += x
+                    shape[k, 1] += y
+                    shape[k, 2] += x * x
+                    shape[k, 3] += y * y
+                    shape[k, 4] += x * y
+                    shape[k, 5] += hematoxylin[y, x]
+        if n_rim >= max(min_pixels, 1):
+            at = percentile / 100.0 * (n_rim - 1)
+            low = int(np.floor(at))
+            lower = _select(values, n_rim, low)
+            # Behind the selected one lie those that are no smaller.
+            upper = lower if low + 1 >= n_rim else values[low + 1 : n_rim].min()
+            rim[k] = lower + (at - low) * (upper - lower)
+    return shape, area, clear, total, rim
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _select(values: NDArray[np.float32], n: int, wanted: int) -> np.float32:
+    """Order the first n values just so far that the wanted one stands in its place (Hoare 1961), and return it."""
+    low, high = 0, n - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if wanted <= j:
+            high = j
+        elif wanted >= i:
+            low = i
+        else:
+            break
+    return values[wanted]
 
 
 def _clear_means(
@@ -144,22 +189,6 @@ def _weighted(
     columns = list(parts)
     total = np.where(area[:, columns] > 0, mean[:, columns], 0.0) * area[:, columns]
     return _over(total.sum(axis=1), area[:, columns].sum(axis=1), min_pixels)
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _percentile(
-    values: NDArray[np.float32], starts: NDArray[np.int64], percentile: float, min_pixels: int
-) -> NDArray[np.float64]:
-    n = starts.size - 2
-    out = np.full(n, np.nan)
-    for k in range(n):
-        own = np.sort(values[starts[k + 1] : starts[k + 2]])
-        if own.size >= max(min_pixels, 1):
-            at = percentile / 100.0 * (own.size - 1)
-            low = int(np.floor(at))
-            high = min(low + 1, own.size - 1)
-            out[k] = own[low] + (at - low) * (own[high] - own[low])
-    return out
 
 
 def _over(total: NDArray[np.float64], count: NDArray[np.float64], min_count: int = 1) -> NDArray[np.float64]:

@@ -24,7 +24,7 @@ from slidescore.pipeline.facts import colour_facts, degradations, slide_facts, s
 from slidescore.pipeline.integrity import integrity_facts
 from slidescore.pipeline.journal import TileJournal
 from slidescore.pipeline.readers import ReaderPool
-from slidescore.pipeline.segmenters import SegmenterPlan, build_planned, plan_segmenter, tile_threads
+from slidescore.pipeline.segmenters import SegmenterPlan, build_planned, name_profile, plan_segmenter, tile_threads
 from slidescore.pipeline.survey import find_witness, lay_squares, survey_slide
 from slidescore.pipeline.tile import NO_AREA, AreaSums, TileContext, TileResult, failed_tile, score_tile
 from slidescore.pipeline.tile_table import tile_table
@@ -135,6 +135,7 @@ def analyze_slide(
                 "level": grid.level,
                 "factor": grid.factor,
                 "upsampled": grid.upsampled,
+                "decode": "half" if grid.halved else "exact",
                 "n_tiles": len(tiles.tiles),
                 "n_seam_merged": joined.n_merged,
                 "n_seam_restored": joined.n_restored,
@@ -145,8 +146,8 @@ def analyze_slide(
             "colours": colour_facts(survey, results, squares.frame),
             "control_areas": {name: list(astuple(areas)) for name, areas in controls},
             "integrity": integrity_facts(reader, witness, survey.coarse, survey.valid, survey.tissue.tissue, results),
-            "degradations": degradations(results),
-            "profile": planned.profile,
+            "degradations": degradations(reader, results),
+            "profile": name_profile(planned, halved=grid.halved),
             "device": planned.device.partition(":")[0],
             "model": {"name": segmenter.name, "digest": segmenter.digest},
         }

@@ -76,6 +76,12 @@ def plan_segmenter(assay: Assay, device: str = "auto", *, float32: bool = False)
     )
 
 
+def name_profile(plan: SegmenterPlan, *, halved: bool) -> str:
+    """Name the profile in which a slide was measured: where it cannot be decoded at half its resolution, exactly."""
+    planned = plan.profile.removesuffix("-half")
+    return plan.profile if halved or planned == plan.profile else f"{planned}-exact"
+
+
 def check_model(assay: Assay) -> Card:
     """Read the card of the assay's model and check that its weights are whole and that the assay suits it.
 

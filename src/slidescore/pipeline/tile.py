@@ -24,6 +24,8 @@ from slidescore.cells import (
 )
 from slidescore.cells.table import pack_outlines
 from slidescore.cells.types import LYMPHOCYTE, STROMAL, TUMOR
+from slidescore.pipeline.tile_sums import HISTOGRAM_BINS as HISTOGRAM_BINS
+from slidescore.pipeline.tile_sums import Core, CoreSums, sum_core
 from slidescore.qc.artifacts import REASONS, TileSquares, judge_squares, no_squares, paint_reasons
 from slidescore.qc.squares import MEASURES, SquarePlan, measure_squares
 from slidescore.qc.stain_counts import BlockColours, ColourCounts, count_colours, no_colours
@@ -33,9 +35,6 @@ from slidescore.slide.cross_level import LevelWitness
 from slidescore.stain import StainPlanes, StainVectors, separate
 from slidescore.tiles import TilePlan, TileSpec
 from slidescore.tissue import TissueMask
-
-HISTOGRAM_LOW_OD, HISTOGRAM_STEP_OD, HISTOGRAM_BINS = -0.5, 0.01, 400
-"""DAB histograms of a tile: 400 bins 0.01 OD wide from -0.5 OD; what lies beyond is counted in the end bins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +104,13 @@ class CoreMasks:
     wanted
         Tissue that is to be scored: inside include areas where there are any, control areas left out.
     excluded
-        What of it an annotation excludes.
+        What of it an annotation excludes; None for nothing.
     regions, controls
         Named regions, and tissue in control areas, by name.
     """
 
     wanted: NDArray[np.bool_]
-    excluded: NDArray[np.bool_]
+    excluded: NDArray[np.bool_] | None
     regions: dict[str, NDArray[np.bool_]]
     controls: dict[str, NDArray[np.bool_]]
 
@@ -160,8 +159,8 @@ def score_tile(reader: SlideReader, spec: TileSpec, context: TileContext) -> Til
     )
     cells = _own_cells(measured, found, compartments.cells, spec, context)
     core = np.s_[halo : halo + spec.height_px, halo : halo + spec.width_px]
-    core_planes = StainPlanes(planes.hematoxylin_od[core], planes.dab_od[core], planes.residual_od[core])
-    return _sum_up(spec, context, cells, core_planes, valid[core], compartments.cells[core] > 0, squares)
+    core_planes = StainPlanes(planes.hematoxylin_od[core], planes.dab_od[core])
+    return _sum_up(spec, context, cells, core_planes, valid[core], compartments.cells[core], squares)
 
 
 def _read_tile(
@@ -335,18 +334,21 @@ def _core_masks(spec: TileSpec, context: TileContext) -> CoreMasks:
     drawn = context.annotations
     tissue = context.tissue.sample(x_l0, y_l0, shape, scale)
     wanted = tissue & paint_areas(drawn.limits, x_l0, y_l0, shape, scale) if drawn.limits else tissue
-    control = paint_areas(drawn.of("control"), x_l0, y_l0, shape, scale)
-    excluded = paint_areas(drawn.of("exclude"), x_l0, y_l0, shape, scale)
-    # Control tissue is never counted, so it is not part of the tissue to be scored.
-    wanted = wanted & ~control
+    excluded = None
+    if areas := drawn.of("control"):
+        # Control tissue is never counted, so it is not part of the tissue to be scored.
+        wanted = wanted & ~paint_areas(areas, x_l0, y_l0, shape, scale)
+    if areas := drawn.of("exclude"):
+        excluded = paint_areas(areas, x_l0, y_l0, shape, scale)
+    controls = {
+        name: tissue & mask if excluded is None else tissue & mask & ~excluded
+        for name, mask in _paint_named(drawn.controls, x_l0, y_l0, shape, scale).items()
+    }
     return CoreMasks(
         wanted,
-        wanted & excluded,
+        None if excluded is None else wanted & excluded,
         _paint_named(drawn.of("include", "tumor"), x_l0, y_l0, shape, scale),
-        {
-            name: tissue & mask & ~excluded
-            for name, mask in _paint_named(drawn.controls, x_l0, y_l0, shape, scale).items()
-        },
+        controls,
     )
 
 
@@ -368,69 +370,84 @@ def _sum_up(
     cells: TileCells,
     planes: StainPlanes,
     valid: NDArray[np.bool_],
-    in_cell: NDArray[np.bool_],
+    labels: NDArray[np.int32],
     squares: JudgedSquares,
 ) -> TileResult:
     masks = _core_masks(spec, context)
-    shape, pixel_um2 = (spec.height_px, spec.width_px), context.grid.analysis_mpp**2
-    reasons = paint_reasons(squares.reasons, context.squares, squares.origin_px, spec.x_px, spec.y_px, shape)
-    artifact = valid & (reasons > 0)
-    wanted = masks.wanted
-    excluded = masks.excluded | (wanted & artifact)
-    scored = wanted & valid & ~excluded
-
-    def areas(mask: NDArray[np.bool_]) -> AreaSums:
-        counts = ((wanted & mask), (scored & mask), (excluded & mask), (wanted & ~valid & ~excluded & mask))
-        tissue, done, out, missing = (float(part.sum()) * pixel_um2 for part in counts)
-        return AreaSums(tissue, done, out, missing)
-
-    def control_areas(mask: NDArray[np.bool_]) -> AreaSums:
-        counts = (mask, mask & valid & ~artifact, mask & artifact, mask & ~valid)
-        tissue, done, out, missing = (float(part.sum()) * pixel_um2 for part in counts)
-        return AreaSums(tissue, done, out, missing)
-
-    background = planes.dab_od[scored & ~in_cell]
-    everything = np.ones_like(wanted)
-    status = "scored" if scored.any() or not wanted.any() else "excluded" if excluded.any() else "missing"
+    side, (left, top) = context.squares.side_px, squares.origin_px
+    core = Core(
+        masks.wanted, masks.excluded, valid, labels, planes.hematoxylin_od, planes.dab_od,
+        # Each pixel's square, counted within the window.
+        row=(np.arange(spec.y_px, spec.y_px + spec.height_px) - top) // side,
+        column=(np.arange(spec.x_px, spec.x_px + spec.width_px) - left) // side,
+        reasons=squares.reasons,
+    )  # fmt: skip
+    sums = sum_core(core, context.stains.hematoxylin_positive_od)
+    pixel_um2 = context.grid.analysis_mpp**2
+    tissue, scored, excluded, missing = sums.pixels
+    status = "scored" if scored or not tissue else "excluded" if excluded else "missing"
+    region_areas, control_areas = _drawn_areas(spec, context, squares, masks, valid)
     return TileResult(
         spec,
         status,
-        {"scored": "", "excluded": _main_reason(masks.excluded, reasons, wanted), "missing": "no pixels"}[status],
+        {"scored": "", "excluded": _main_reason(sums, masks.excluded), "missing": "no pixels"}[status],
         pixel_um2,
         cells,
-        areas(everything),
-        {name: areas(mask) for name, mask in masks.regions.items()},
-        {name: control_areas(mask) for name, mask in masks.controls.items()},
-        float(np.median(background)) if background.size else None,
-        _histogram(planes.dab_od[scored]),
-        _histogram(planes.dab_od[scored & (planes.hematoxylin_od >= context.stains.hematoxylin_positive_od)]),
-        _own_squares(spec, context, squares, masks, pixel_um2),
-        _own_colours(spec, context, squares, wanted & ~masks.excluded),
+        AreaSums(*(float(part) * pixel_um2 for part in (tissue, scored, excluded, missing))),
+        region_areas,
+        control_areas,
+        sums.background_dab_od,
+        sums.dab_histogram,
+        sums.hematoxylin_histogram,
+        _own_squares(context, squares, core, masks, sums, pixel_um2),
+        _own_colours(spec, context, squares, masks),
     )
 
 
-def _main_reason(drawn: NDArray[np.bool_], reasons: NDArray[np.int8], wanted: NDArray[np.bool_]) -> str:
+def _drawn_areas(
+    spec: TileSpec, context: TileContext, squares: JudgedSquares, masks: CoreMasks, valid: NDArray[np.bool_]
+) -> tuple[dict[str, AreaSums], dict[str, AreaSums]]:
+    """Sum up the areas of regions and of control tissue, where any are drawn."""
+    if not masks.regions and not masks.controls:
+        return {}, {}
+    wanted, pixel_um2 = masks.wanted, context.grid.analysis_mpp**2
+    reasons = paint_reasons(squares.reasons, context.squares, squares.origin_px, spec.x_px, spec.y_px, wanted.shape)
+    artifact = valid & (reasons > 0)
+    excluded = wanted & artifact if masks.excluded is None else masks.excluded | (wanted & artifact)
+    of_regions = (wanted, wanted & valid & ~excluded, excluded, wanted & ~valid & ~excluded)
+
+    def areas(*counts: NDArray[np.bool_]) -> AreaSums:
+        return AreaSums(*(float(np.count_nonzero(part)) * pixel_um2 for part in counts))
+
+    return (
+        {name: areas(*(part & mask for part in of_regions)) for name, mask in masks.regions.items()},
+        {
+            name: areas(mask, mask & valid & ~artifact, mask & artifact, mask & ~valid)
+            for name, mask in masks.controls.items()
+        },
+    )
+
+
+def _main_reason(sums: CoreSums, drawn: NDArray[np.bool_] | None) -> str:
     """Name what took out most of a core that is excluded altogether."""
-    out = np.bincount(reasons[wanted & ~drawn], minlength=len(REASONS))
-    out[0] = drawn.sum()
+    out = sums.by_reason[: len(REASONS)].copy()
+    out[0] = 0 if drawn is None else np.count_nonzero(drawn)
     return REASONS[int(np.argmax(out))] or "annotation"
 
 
 def _own_squares(
-    spec: TileSpec, context: TileContext, squares: JudgedSquares, masks: CoreMasks, pixel_um2: float
+    context: TileContext, squares: JudgedSquares, core: Core, masks: CoreMasks, sums: CoreSums, pixel_um2: float
 ) -> TileSquares:
     """List the squares that share tissue with the core: to be scored, or of control tissue."""
-    plan, (left, top) = context.squares, squares.origin_px
+    left, top = squares.origin_px
     rows, columns = squares.reasons.shape
-    number = plan.numbers(left, top, rows, columns).ravel()
-    # Each pixel's square, counted within the window.
-    row = (np.arange(spec.y_px, spec.y_px + spec.height_px) - top) // plan.side_px
-    column = (np.arange(spec.x_px, spec.x_px + spec.width_px) - left) // plan.side_px
-    place = row[:, None] * columns + column[None, :]
-    tissue = np.bincount(place[masks.wanted], minlength=rows * columns)
+    number = context.squares.numbers(left, top, rows, columns).ravel()
+    tissue = sums.by_square.ravel()
     own = tissue > 0
-    for control in masks.controls.values():
-        own[place[control]] = True
+    if masks.controls:
+        place = core.row[:, None] * columns + core.column[None, :]
+        for control in masks.controls.values():
+            own[place[control]] = True
     return TileSquares(
         number=number[own],
         tissue_um2=tissue[own].astype(np.float64) * pixel_um2,
@@ -439,17 +456,16 @@ def _own_squares(
     )
 
 
-def _own_colours(
-    spec: TileSpec, context: TileContext, squares: JudgedSquares, counted: NDArray[np.bool_]
-) -> ColourCounts:
+def _own_colours(spec: TileSpec, context: TileContext, squares: JudgedSquares, masks: CoreMasks) -> ColourCounts:
     """Count the colours of the blocks that begin in the core, in tissue that is to be scored."""
     plan, (left, top) = context.squares, squares.origin_px
     block_px = 2 * plan.fine_px
-    padded = np.zeros((squares.colours.whole.shape[0] * block_px, squares.colours.whole.shape[1] * block_px), np.bool_)
-    padded[spec.y_px - top :, spec.x_px - left :][: spec.height_px, : spec.width_px] = counted
-    return count_colours(squares.colours, padded[::block_px, ::block_px], plan.limits.ink_degrees)
-
-
-def _histogram(values: NDArray[np.float32]) -> NDArray[np.int32]:
-    bins = np.floor((values - HISTOGRAM_LOW_OD) / HISTOGRAM_STEP_OD).astype(np.int64)
-    return np.bincount(np.clip(bins, 0, HISTOGRAM_BINS - 1), minlength=HISTOGRAM_BINS).astype(np.int32)
+    # The first blocks that begin in the core, and the pixels of the core in which its blocks begin.
+    row, column = -(-(spec.y_px - top) // block_px), -(-(spec.x_px - left) // block_px)
+    begin = np.s_[row * block_px - (spec.y_px - top) :: block_px, column * block_px - (spec.x_px - left) :: block_px]
+    wanted = masks.wanted[begin]
+    if masks.excluded is not None:
+        wanted = wanted & ~masks.excluded[begin]
+    counted = np.zeros(squares.colours.whole.shape, np.bool_)
+    counted[row : row + wanted.shape[0], column : column + wanted.shape[1]] = wanted
+    return count_colours(squares.colours, counted, plan.limits.ink_degrees)

@@ -28,14 +28,19 @@ def sum_pixels(
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """Add up squares of `side` pixels; int32, (h, w, 3), and whether all of their pixels are usable, bool, (h, w)."""
     height, width = rgb.shape[0] // side, rgb.shape[1] // side
-    sums = np.zeros((height, width, 3), np.int32)
-    whole = np.ones((height, width), np.bool_)
-    for y in range(height * side):
-        for x in range(width * side):
-            for channel in range(3):
-                sums[y // side, x // side, channel] += rgb[y, x, channel]
-            if not usable[y, x]:
-                whole[y // side, x // side] = False
+    sums = np.empty((height, width, 3), np.int32)
+    whole = np.empty((height, width), np.bool_)
+    for row in range(height):
+        for column in range(width):
+            red, green, blue, usable_px = 0, 0, 0, 0
+            for y in range(row * side, (row + 1) * side):
+                for x in range(column * side, (column + 1) * side):
+                    red += rgb[y, x, 0]
+                    green += rgb[y, x, 1]
+                    blue += rgb[y, x, 2]
+                    usable_px += usable[y, x]
+            sums[row, column, 0], sums[row, column, 1], sums[row, column, 2] = red, green, blue
+            whole[row, column] = usable_px == side * side
     return sums, whole
 
 
@@ -86,6 +91,8 @@ def difference_histograms(
     per_bin = pixels * LUMINANCE_WEIGHT // GREY_STEPS
     counts = np.zeros((rows, columns, len(lags), MAX_GREY * GREY_STEPS + 1), np.int64)
     luminance = np.empty((side, side), np.int32)
+    # Divisions are slow, and there are few differences.
+    bin_of = np.arange(MAX_GREY * LUMINANCE_WEIGHT * pixels + 1) // per_bin
     for row in range(rows):
         for column in range(columns):
             top, left = row * side, column * side
@@ -99,10 +106,10 @@ def difference_histograms(
                     for x in range(side - lag):
                         first, second = luminance[y, x], luminance[y, x + lag]
                         if first >= 0 and second >= 0:
-                            into[abs(first - second) // per_bin] += 1
+                            into[bin_of[abs(first - second)]] += 1
                         first, second = luminance[x, y], luminance[x + lag, y]
                         if first >= 0 and second >= 0:
-                            into[abs(first - second) // per_bin] += 1
+                            into[bin_of[abs(first - second)]] += 1
     return counts
 
 

@@ -1,13 +1,16 @@
-"""Whether a JPEG's codes are whole: what a decoder only warns about is an error here.
+"""The codes of a JPEG and their pixels: what a decoder only warns about is an error here.
 
-libjpeg goes on after damaged codes with wrong pixels and a warning, which Pillow and tifffile do not pass on. The
-codes are decoded once more at an eighth of the size, which looks at every bit and takes an eighth of the time.
+libjpeg goes on after damaged codes with wrong pixels and a warning, which Pillow and tifffile do not pass on. Where one
+of these decodes, the codes are decoded once more at an eighth of the size, which looks at every bit and takes an eighth
+of the time; tiles of slides are decoded here.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import simplejpeg
 
 from slidescore.errors import SlideOpenError
@@ -16,6 +19,13 @@ from slidescore.slide.library_words import library_words
 
 _MARKER_BYTES: Final = 2
 _COARSEST: Final = 8
+_START: Final = b"\xff\xd8"
+_COLOUR_MARKERS: Final = (b"\xff\xe0", b"\xff\xee")
+"""APP0, which JFIF uses, and APP14, which Adobe does."""
+_ADOBE: Final = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
+"""Adobe's marker APP14 up to its last byte: length 14, name, version 100, no flags (Adobe technical note 5116)."""
+_AS_RGB, _AS_YCBCR = b"\x00", b"\x01"
+_SPACES: Final = {3: "RGB", 4: "RGBA"}
 
 
 def check_jpeg(content: bytes) -> None:
@@ -37,3 +47,61 @@ def check_jpeg(content: bytes) -> None:
 def with_tables(piece: bytes, tables: bytes) -> bytes:
     """Put the tables that a TIFF keeps apart (tag 347) into one of its JPEG pieces."""
     return tables[:-_MARKER_BYTES] + piece[_MARKER_BYTES:]
+
+
+def head_of(tables: bytes, *, is_rgb: bool) -> bytes:
+    """Make what stands before the codes of a tile once its own first two bytes are left out.
+
+    What colours a JPEG holds is said by TIFF's photometric interpretation, which OpenSlide believes. libjpeg does not
+    know it; it believes a JFIF marker, Adobe's marker and the numbers of the components, in this order. So TIFF's word
+    is put into an Adobe marker.
+
+    Parameters
+    ----------
+    tables
+        The tables that a TIFF keeps apart (tag 347), a JPEG without an image; empty when there are none.
+    is_rgb
+        Whether the photometric interpretation is RGB, not YCbCr.
+    """
+    return _START + _ADOBE + (_AS_RGB if is_rgb else _AS_YCBCR) + tables[_MARKER_BYTES:-_MARKER_BYTES]
+
+
+def with_head(piece: bytes, head: bytes) -> bytes:
+    """Put a head in place of what a tile's codes begin with: their start, and markers that say what colours they are."""
+    begin = _MARKER_BYTES
+    while piece[begin : begin + _MARKER_BYTES] in _COLOUR_MARKERS:
+        begin += _MARKER_BYTES
+        begin += int.from_bytes(piece[begin : begin + _MARKER_BYTES], "big")
+    return head + piece[begin:]
+
+
+def decode_into(codes: bytes, pixels: npt.NDArray[np.uint8], *, halved: bool = False) -> None:
+    """Decode a JPEG of a known size to a given place; without the interpreter's lock.
+
+    A place that is used again and again stays in the processor's cache: fresh memory for each tile of 256 px costs a
+    quarter of its decoding besides. That the place is given also bounds what a damaged size can claim.
+
+    Parameters
+    ----------
+    codes
+        A whole JPEG.
+    pixels
+        uint8, (height, width, 3 or 4), in one piece: RGB, or RGB and alpha, which is 255.
+    halved
+        Decode the lower half of each block's frequencies only: the JPEG is twice as high and wide as `pixels`.
+
+    Raises
+    ------
+    SlideOpenError
+        The codes are damaged, cut off, or of another size.
+    """
+    height, width, channels = pixels.shape
+    least = (height, width) if halved else (0, 0)
+    try:
+        decoded = simplejpeg.decode_jpeg(
+            codes, _SPACES[channels], min_height=least[0], min_width=least[1], buffer=pixels
+        )
+    except ValueError as error:
+        raise SlideOpenError(f"JPEG: {library_words(error)}", remedy=DAMAGED) from error
+    if decoded.shape != pixels.shape:
+        raise SlideOpenError(f"JPEG of {decoded.shape[1]} x {decoded.shape[0]} px in a tile of another size")

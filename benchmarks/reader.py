@@ -1,0 +1,168 @@
+"""The reader against the decoder it stands on and against other readers: `python benchmarks/reader.py SLIDE`.
+
+The ceiling is simplejpeg alone: each tile of level 0 read with `pread` and decoded to RGB once, always to the same place, nothing else. All do
+the same pixels on one thread, one row of windows after the other, turn and turn about; of each row the best round
+counts, in seconds of the processor. Windows are as in a run: 1,024 px of core at 0.5 um a pixel, 64 um of halo. A ratio is level-0
+pixels of cores a second over those of the ceiling. Prints one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openslide
+import simplejpeg
+import tifffile
+
+from slidescore.slide import open_slide, plan_grid, read_analysis
+from slidescore.slide.tiled_reader import TiledReader
+
+CORE_PX, HALO_UM, MPP, SNAP = 1024, 64.0, 0.5, 0.03
+"""As in configs/cxcr4.yaml."""
+
+Row = tuple[int, int, int]
+"""Top, height and width of a row of windows, in level-0 px."""
+
+
+def main() -> None:
+    """Time every way of reading on the same rows."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("slide", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    with open_slide(arguments.slide) as reader:
+        if not isinstance(reader, TiledReader):
+            raise SystemExit(f"{arguments.slide} is read by {reader.backend}: {reader.fallback or 'no tiled JPEG'}")
+        ways, rows = list_ways(arguments.slide, reader), list_rows(reader)
+        warm = rows[len(rows) // 2]
+        for way in ways.values():
+            way(warm)
+        best = {name: [float("inf")] * len(rows) for name in ways}
+        for _ in range(arguments.rounds):
+            reader._cache.clear()
+            for number, row in enumerate(rows):
+                for name, way in ways.items():
+                    start = time.process_time()
+                    way(row)
+                    best[name][number] = min(best[name][number], time.process_time() - start)
+        seconds = {name: sum(times) for name, times in best.items()}
+        n_pixels = sum(height * width for _, height, width in rows)
+    against = {name: seconds["ceiling"] / each for name, each in seconds.items()}
+    line = {
+        "benchmark": "reader",
+        "reader_vs_ceiling": against["aligned"],
+        "reader_halo_vs_ceiling": against["halo"],
+        "reader_half_halo_vs_ceiling": against["half halo"],
+        "reader_vs_openslide": seconds["openslide"] / seconds["aligned"],
+        "reader_halo_vs_openslide": seconds["openslide halo"] / seconds["halo"],
+    }
+    for name in sorted({"tifffile", "tiffslide"} & ways.keys()):
+        line[f"reader_vs_{name}"] = seconds[name] / seconds["aligned"]
+    print(
+        json.dumps(
+            {name: each if isinstance(each, str) else round(each, 2) for name, each in line.items()}
+            | {"ceiling_mpx_per_second": round(n_pixels / seconds["ceiling"] / 1e6), "device": "cpu, one thread"}
+        )
+    )
+
+
+def list_rows(reader: TiledReader) -> list[Row]:
+    """Cut level 0 into rows of windows, without what is left over at the bottom and the right."""
+    core = CORE_PX * round(MPP / reader.mpp[0])
+    width, height = (side // core * core for side in reader.dimensions)
+    return [(top, core, width) for top in range(0, height, core)]
+
+
+def list_ways(path: Path, reader: TiledReader) -> dict[str, Callable[[Row], object]]:
+    """Name all ways of reading a row; each gives RGB or, where a reader has its own form, RGBA."""
+    slow = openslide.OpenSlide(path)
+    page = tifffile.TiffFile(path).pages[0]
+    grid, half = (plan_grid(reader, reader.mpp[0], MPP, SNAP, decode) for decode in ("exact", "half"))
+    halo = round(HALO_UM / grid.analysis_mpp)
+
+    def windows(row: Row, margin: int) -> Iterator[tuple[int, int, int, int]]:
+        top, side, width = row
+        for left in range(0, width, side):
+            yield left - margin, top - margin, side + 2 * margin, side + 2 * margin
+
+    def aligned(row: Row) -> None:
+        for x, y, width, height in windows(row, 0):
+            reader.read_region((x, y), 0, (width, height))
+        # What is kept of this row's tiles must not serve the ways after it.
+        reader._cache.clear()
+
+    def with_halo(wanted: Any) -> Callable[[Row], None]:
+        def read(row: Row) -> None:
+            for x, y, width, _ in windows(row, 0):
+                corner, size = (round(x / grid.factor), round(y / grid.factor)), round(width / grid.factor) + 2 * halo
+                read_analysis(keeper(wanted), wanted, corner[0] - halo, corner[1] - halo, size, size)
+
+        return read
+
+    # A reader each, so that one's tiles are not the other's.
+    keepers = {False: open_slide(path), True: open_slide(path)}
+
+    def keeper(wanted: Any) -> Any:
+        return keepers[wanted.halved]
+
+    def by_openslide(margin: int) -> Callable[[Row], None]:
+        def read(row: Row) -> None:
+            for x, y, width, height in windows(row, margin):
+                np.asarray(slow.read_region((x, y), 0, (width, height)).convert("RGB"))
+
+        return read
+
+    def by_tifffile(row: Row) -> None:
+        for number, piece in pieces(row):
+            page.decode(piece, number, jpegtables=page.jpegtables)
+
+    tiles = reader.levels[0]
+    assert tiles is not None
+    file = os.open(path, os.O_RDONLY)
+
+    def pieces(row: Row) -> Iterator[tuple[int, bytes]]:
+        top, height, width = row
+        for line in range(top // tiles.tile_height, -(-(top + height) // tiles.tile_height)):
+            for column in range(-(-width // tiles.tile_width)):
+                number = line * tiles.columns + column
+                if tiles.counts[number]:
+                    yield number, os.pread(file, int(tiles.counts[number]), int(tiles.offsets[number]))
+
+    desk = np.empty((tiles.tile_height, tiles.tile_width, 3), np.uint8)
+
+    def ceiling(row: Row) -> None:
+        for _, piece in pieces(row):
+            simplejpeg.decode_jpeg(piece if page.jpegtables is None else tiles.head + piece[2:], "RGB", buffer=desk)
+
+    ways = {
+        "ceiling": ceiling,
+        "aligned": aligned,
+        "halo": with_halo(grid),
+        "half halo": with_halo(half),
+        "openslide": by_openslide(0),
+        "openslide halo": by_openslide(round(HALO_UM / reader.mpp[0])),
+        "tifffile": by_tifffile,
+    }
+    if importlib.util.find_spec("tiffslide"):
+        import tiffslide
+
+        other = tiffslide.TiffSlide(path)
+
+        def by_tiffslide(row: Row) -> None:
+            for x, y, width, height in windows(row, 0):
+                other.read_region((x, y), 0, (width, height), as_array=True)
+
+        ways["tiffslide"] = by_tiffslide
+    return ways
+
+
+if __name__ == "__main__":
+    main()

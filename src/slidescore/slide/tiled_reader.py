@@ -1,0 +1,287 @@
+"""Tiled JPEG slides at the speed of the JPEG decoder: tiles are read where they lie and decoded by simplejpeg.
+
+OpenSlide paints its tiles by a general graphics operator, which takes five times what decoding takes. Here OpenSlide
+opens the slide, and its word stands: on what the file says about itself, on tiles that this decoder refuses, and on
+levels whose pixels do not fall on whole level-0 pixels. `slidescore.slide.tile_trial` compares pixels before this
+reader is used.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from slidescore.errors import SlideOpenError
+from slidescore.slide.jpeg_codes import decode_into, with_head
+from slidescore.slide.jpeg_levels import JpegLevel
+from slidescore.slide.openslide_reader import OpenSlideReader
+from slidescore.slide.reader import Means, check_request
+from slidescore.slide.tile_cache import TileCache
+
+_RGB, _RGBA = 3, 4
+_WHITE: Final = 255
+
+
+class _Part(NamedTuple):
+    """What one tile gives to a window: rows and columns of the tile, and where they lie in the window."""
+
+    number: int
+    of_tile: tuple[slice, slice]
+    of_window: tuple[slice, slice]
+
+    def is_whole(self, tiles: JpegLevel) -> bool:
+        """Whether it is all of the tile."""
+        rows, columns = self.of_tile
+        return rows.stop - rows.start == tiles.tile_height and columns.stop - columns.start == tiles.tile_width
+
+
+class TiledReader:
+    """A slide of JPEG tiles; one handle serves any number of threads.
+
+    Parameters
+    ----------
+    path
+        The slide's file.
+    slide
+        The same file, opened by OpenSlide; closed together with this reader.
+    levels
+        The tiles of each level, see `slidescore.slide.jpeg_levels`.
+    cache
+        Where decoded tiles are kept.
+
+    Raises
+    ------
+    SlideOpenError
+        The file cannot be opened any more.
+    """
+
+    backend: str = "tiles"
+    survives_errors: bool = True
+    fallback: str = ""
+
+    def __init__(
+        self,
+        path: Path,
+        slide: OpenSlideReader,
+        levels: Sequence[JpegLevel | None],
+        cache: TileCache | None = None,
+    ) -> None:
+        self._path = path
+        self.levels = tuple(levels)
+        self._cache = cache or TileCache()
+        self._idle = [slide]
+        self._lock = threading.Lock()
+        self._own = threading.local()
+        self._closed = False
+        try:
+            self._file = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise SlideOpenError(f"cannot be read: {error.strerror}", where=str(path)) from error
+        self.vendor, self.dimensions, self.level_count = slide.vendor, slide.dimensions, slide.level_count
+        self.level_dimensions, self.level_downsamples = slide.level_dimensions, slide.level_downsamples
+        self.properties, self.mpp, self.bounds = slide.properties, slide.mpp, slide.bounds
+        self.icc_profile = slide.icc_profile
+
+    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        """Read a rectangle; see `SlideReader.read_region`. The pixels are OpenSlide's, bit for bit."""
+        self._check_open()
+        check_request(level, self.level_count, size)
+        try:
+            pixels = self.read_tiles(location, level, size)
+        except SlideOpenError:
+            # A tile that this decoder refuses: OpenSlide decides, and its reason is the one that is told.
+            pixels = None
+        return self.read_by_openslide(location, level, size) if pixels is None else pixels
+
+    def read_tiles(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> npt.NDArray[np.uint8] | None:
+        """Read a rectangle without OpenSlide; None where only OpenSlide can.
+
+        Raises
+        ------
+        SlideOpenError
+            A tile cannot be decoded.
+        """
+        tiles = self.levels[level]
+        if tiles is None or location[0] % tiles.downsample or location[1] % tiles.downsample:
+            return None
+        x, y = location[0] // tiles.downsample, location[1] // tiles.downsample
+        inside = x >= 0 and y >= 0 and x + size[0] <= tiles.width and y + size[1] <= tiles.height
+        # What no tile covers is transparent.
+        out = (np.empty if inside else np.zeros)((size[1], size[0], _RGBA), np.uint8)
+        for part in _parts(tiles, (x, y), size, 1):
+            if not tiles.counts[part.number]:
+                out[part.of_window] = 0
+            elif part.is_whole(tiles):
+                # Windows beside this one hardly need a tile that lies wholly in it.
+                desk = self._desk((tiles.tile_height, tiles.tile_width, _RGBA))
+                self._decode(tiles, part.number, desk)
+                out[part.of_window] = desk
+            else:
+                out[part.of_window] = self._kept(tiles, level, part.number)[part.of_tile]
+        return out
+
+    def read_by_openslide(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        """Read a rectangle through OpenSlide, by a handle that no other thread uses meanwhile.
+
+        Raises
+        ------
+        SlideOpenError
+            OpenSlide cannot decode it; its handle is given up, because the error sticks to it.
+        """
+        with self._lock:
+            handle = self._idle.pop() if self._idle else None
+        if handle is None:
+            handle = OpenSlideReader(self._path)
+        try:
+            pixels = handle.read_region(location, level, size)
+        except SlideOpenError:
+            handle.close()
+            raise
+        with self._lock:
+            if not self._closed:
+                self._idle.append(handle)
+                return pixels
+        handle.close()
+        return pixels
+
+    def can_halve(self, level: int, factor: int) -> bool:
+        """Whether blocks of `factor` px of a level can be read decoded at half the resolution."""
+        return factor % 2 == 0 and self._fits(self.levels[level], factor)
+
+    def read_means(
+        self, level: int, factor: int, corner: tuple[int, int], size: tuple[int, int], *, halved: bool
+    ) -> Means | None:
+        """Read a rectangle averaged over blocks; see `SlideReader.read_means`."""
+        self._check_open()
+        tiles = self.levels[level]
+        if tiles is None or not self._fits(tiles, factor) or (halved and factor % 2):
+            return None
+        rgb = np.empty((size[1], size[0], _RGB), np.uint8)
+        valid = np.ones((size[1], size[0]), np.bool_)
+        try:
+            for part in _parts(tiles, corner, size, factor):
+                if tiles.counts[part.number]:
+                    means = self._averaged(tiles, level, part.number, factor, halved=halved)
+                    rgb[part.of_window] = means[part.of_tile]
+                else:
+                    rgb[part.of_window], valid[part.of_window] = _WHITE, False
+        except SlideOpenError:
+            if halved:
+                raise
+            return None
+        return rgb, valid
+
+    def close(self) -> None:
+        """Let the file go; no other thread may be reading."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            idle, self._idle = self._idle, []
+        os.close(self._file)
+        self._cache.clear()
+        for handle in idle:
+            handle.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            message = "the reader is closed"
+            raise ValueError(message)
+
+    @staticmethod
+    def _fits(tiles: JpegLevel | None, factor: int) -> bool:
+        """Whether no block of `factor` px lies across two tiles."""
+        return tiles is not None and tiles.tile_width % factor == 0 and tiles.tile_height % factor == 0
+
+    def _codes(self, tiles: JpegLevel, number: int) -> bytes:
+        """Read the codes of a tile from the file."""
+        try:
+            piece = os.pread(self._file, int(tiles.counts[number]), int(tiles.offsets[number]))
+        except OSError as error:
+            raise SlideOpenError(f"cannot be read: {error.strerror}", where=str(self._path)) from error
+        return with_head(piece, tiles.head)
+
+    def _decode(self, tiles: JpegLevel, number: int, pixels: npt.NDArray[np.uint8], *, halved: bool = False) -> None:
+        """Decode a tile to a given place, see `slidescore.slide.jpeg_codes.decode_into`."""
+        decode_into(self._codes(tiles, number), pixels, halved=halved)
+
+    def _kept(self, tiles: JpegLevel, level: int, number: int) -> npt.NDArray[np.uint8]:
+        """Decode a tile, or find it decoded; uint8, (tile_height, tile_width, 4), RGBA, not to be written to."""
+
+        def decode() -> npt.NDArray[np.uint8]:
+            pixels = np.empty((tiles.tile_height, tiles.tile_width, _RGBA), np.uint8)
+            self._decode(tiles, number, pixels)
+            return pixels
+
+        return self._cache.get((level, number), decode)
+
+    def _averaged(
+        self, tiles: JpegLevel, level: int, number: int, factor: int, *, halved: bool
+    ) -> npt.NDArray[np.uint8]:
+        """Decode a tile and average it over blocks, or find it so; uint8, (tile_height / factor, ..., 3), RGB."""
+        from slidescore.slide.averaging import average_opaque  # numba takes a while to import
+
+        def decode() -> npt.NDArray[np.uint8]:
+            by = factor // 2 if halved else factor
+            height, width = tiles.tile_height * by // factor, tiles.tile_width * by // factor
+            if by == 1:
+                pixels = np.empty((height, width, _RGB), np.uint8)
+                self._decode(tiles, number, pixels, halved=halved)
+                return pixels
+            pixels = self._desk((height, width, _RGBA))
+            self._decode(tiles, number, pixels, halved=halved)
+            return average_opaque(pixels, by)
+
+        return self._cache.get((level, number, factor, halved), decode)
+
+    def _desk(self, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+        """Give the calling thread its own place to decode to; what it held before is lost."""
+        desk: npt.NDArray[np.uint8] | None = getattr(self._own, "desk", None)
+        if desk is None or desk.shape != shape:
+            desk = self._own.desk = np.empty(shape, np.uint8)
+        return desk
+
+
+def _parts(tiles: JpegLevel, corner: tuple[int, int], size: tuple[int, int], factor: int) -> Iterator[_Part]:
+    """Cut a window into what each tile gives to it, as far as the level reaches.
+
+    Parameters
+    ----------
+    tiles
+        The level.
+    corner, size
+        x, y and width, height of the window, in blocks of `factor` px of the level.
+    factor
+        A divisor of the sides of a tile.
+    """
+    (x, y), (width, height) = corner, size
+    tile_width, tile_height = tiles.tile_width // factor, tiles.tile_height // factor
+    x_end = min(x + width, -(-tiles.width // factor), tiles.columns * tile_width)
+    y_end = min(y + height, -(-tiles.height // factor), tiles.rows * tile_height)
+    for row in range(max(y, 0) // tile_height, -(-y_end // tile_height)):
+        top = row * tile_height
+        y0, y1 = max(y, top, 0), min(y_end, top + tile_height)
+        for column in range(max(x, 0) // tile_width, -(-x_end // tile_width)):
+            left = column * tile_width
+            x0, x1 = max(x, left, 0), min(x_end, left + tile_width)
+            if x0 < x1 and y0 < y1:
+                yield _Part(
+                    row * tiles.columns + column,
+                    (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)),
+                    (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x)),
+                )
