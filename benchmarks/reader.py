@@ -1,9 +1,9 @@
 """The reader against the decoder it stands on and against other readers: `python benchmarks/reader.py SLIDE`.
 
-The ceiling is simplejpeg alone: each tile of level 0 read with `pread` and decoded to RGB once, always to the same place, nothing else. All do
-the same pixels on one thread, one row of windows after the other, turn and turn about; of each row the best round
-counts, in seconds of the processor. Windows are as in a run: 1,024 px of core at 0.5 um a pixel, 64 um of halo. A ratio is level-0
-pixels of cores a second over those of the ceiling. Prints one JSON line.
+The ceiling is simplejpeg alone: each tile of level 0 read with `pread` and decoded to RGB once, always to the same
+place, nothing else. All do the same pixels on one thread, one row of windows after the other, turn and turn about; of
+each row the best round counts, in seconds of the processor. Windows are as in a run: 1,024 px of core at 0.5 um a
+pixel, 64 um of halo. A ratio is level-0 pixels of cores a second over those of the ceiling. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -15,18 +15,23 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import openslide
 import simplejpeg
 import tifffile
 
-from slidescore.slide import open_slide, plan_grid, read_analysis
+from slidescore.slide import AnalysisGrid, open_slide, plan_grid, read_analysis
+from slidescore.slide.tile_cache import TileCache
 from slidescore.slide.tiled_reader import TiledReader
 
 CORE_PX, HALO_UM, MPP, SNAP = 1024, 64.0, 0.5, 0.03
 """As in configs/cxcr4.yaml."""
+CACHE_BYTES = 48 * 2**20
+"""Less than a round decodes, so that each finds nothing kept of the one before, in memory that is used already: as on a
+slide of many times the size with the cache that a run has."""
+SQUARE = 1024
+"""Side of the squares of the aligned sweep, in level-0 px."""
 
 Row = tuple[int, int, int]
 """Top, height and width of a row of windows, in level-0 px."""
@@ -41,13 +46,15 @@ def main() -> None:
     with open_slide(arguments.slide) as reader:
         if not isinstance(reader, TiledReader):
             raise SystemExit(f"{arguments.slide} is read by {reader.backend}: {reader.fallback or 'no tiled JPEG'}")
-        ways, rows = list_ways(arguments.slide, reader), list_rows(reader)
+        keepers = [reader, open_slide(arguments.slide), open_slide(arguments.slide)]
+        for keeper in keepers:
+            keeper._cache = TileCache(CACHE_BYTES)
+        ways, rows = list_ways(arguments.slide, keepers), list_rows(reader)
         warm = rows[len(rows) // 2]
         for way in ways.values():
             way(warm)
         best = {name: [float("inf")] * len(rows) for name in ways}
         for _ in range(arguments.rounds):
-            reader._cache.clear()
             for number, row in enumerate(rows):
                 for name, way in ways.items():
                     start = time.process_time()
@@ -81,9 +88,13 @@ def list_rows(reader: TiledReader) -> list[Row]:
     return [(top, core, width) for top in range(0, height, core)]
 
 
-def list_ways(path: Path, reader: TiledReader) -> dict[str, Callable[[Row], object]]:
-    """Name all ways of reading a row; each gives RGB or, where a reader has its own form, RGBA."""
-    slow = openslide.OpenSlide(path)
+def list_ways(path: Path, keepers: list[TiledReader]) -> dict[str, Callable[[Row], object]]:
+    """Name all ways of reading a row; each gives RGB or, where a reader has its own form, RGBA.
+
+    The readers in `keepers` are the same but for the tiles that they keep: for the aligned sweep, the windows with a
+    halo, and those decoded at half the resolution.
+    """
+    reader, slow = keepers[0], openslide.OpenSlide(path)
     page = tifffile.TiffFile(path).pages[0]
     grid, half = (plan_grid(reader, reader.mpp[0], MPP, SNAP, decode) for decode in ("exact", "half"))
     halo = round(HALO_UM / grid.analysis_mpp)
@@ -93,32 +104,29 @@ def list_ways(path: Path, reader: TiledReader) -> dict[str, Callable[[Row], obje
         for left in range(0, width, side):
             yield left - margin, top - margin, side + 2 * margin, side + 2 * margin
 
-    def aligned(row: Row) -> None:
-        for x, y, width, height in windows(row, 0):
-            reader.read_region((x, y), 0, (width, height))
-        # What is kept of this row's tiles must not serve the ways after it.
-        reader._cache.clear()
+    def squares(row: Row) -> Iterator[tuple[int, int]]:
+        top, height, width = row
+        yield from ((x, y) for y in range(top, top + height, SQUARE) for x in range(0, width, SQUARE))
 
-    def with_halo(wanted: Any) -> Callable[[Row], None]:
+    def aligned(row: Row) -> None:
+        for corner in squares(row):
+            reader.read_region(corner, 0, (SQUARE, SQUARE))
+
+    def with_halo(wanted: AnalysisGrid, keeper: TiledReader) -> Callable[[Row], None]:
         def read(row: Row) -> None:
             for x, y, width, _ in windows(row, 0):
                 corner, size = (round(x / grid.factor), round(y / grid.factor)), round(width / grid.factor) + 2 * halo
-                read_analysis(keeper(wanted), wanted, corner[0] - halo, corner[1] - halo, size, size)
+                read_analysis(keeper, wanted, corner[0] - halo, corner[1] - halo, size, size)
 
         return read
 
-    # A reader each, so that one's tiles are not the other's.
-    keepers = {False: open_slide(path), True: open_slide(path)}
+    def by_openslide(row: Row) -> None:
+        for corner in squares(row):
+            np.asarray(slow.read_region(corner, 0, (SQUARE, SQUARE)).convert("RGB"))
 
-    def keeper(wanted: Any) -> Any:
-        return keepers[wanted.halved]
-
-    def by_openslide(margin: int) -> Callable[[Row], None]:
-        def read(row: Row) -> None:
-            for x, y, width, height in windows(row, margin):
-                np.asarray(slow.read_region((x, y), 0, (width, height)).convert("RGB"))
-
-        return read
+    def by_openslide_with_halo(row: Row) -> None:
+        for x, y, width, height in windows(row, round(HALO_UM / reader.mpp[0])):
+            np.asarray(slow.read_region((x, y), 0, (width, height)).convert("RGB"))
 
     def by_tifffile(row: Row) -> None:
         for number, piece in pieces(row):
@@ -145,10 +153,10 @@ def list_ways(path: Path, reader: TiledReader) -> dict[str, Callable[[Row], obje
     ways = {
         "ceiling": ceiling,
         "aligned": aligned,
-        "halo": with_halo(grid),
-        "half halo": with_halo(half),
-        "openslide": by_openslide(0),
-        "openslide halo": by_openslide(round(HALO_UM / reader.mpp[0])),
+        "halo": with_halo(grid, keepers[1]),
+        "half halo": with_halo(half, keepers[2]),
+        "openslide": by_openslide,
+        "openslide halo": by_openslide_with_halo,
         "tifffile": by_tifffile,
     }
     if importlib.util.find_spec("tiffslide"):
@@ -157,8 +165,8 @@ def list_ways(path: Path, reader: TiledReader) -> dict[str, Callable[[Row], obje
         other = tiffslide.TiffSlide(path)
 
         def by_tiffslide(row: Row) -> None:
-            for x, y, width, height in windows(row, 0):
-                other.read_region((x, y), 0, (width, height), as_array=True)
+            for corner in squares(row):
+                other.read_region(corner, 0, (SQUARE, SQUARE), as_array=True)
 
         ways["tiffslide"] = by_tiffslide
     return ways

@@ -41,12 +41,17 @@ class Compartments:
         bool, the rim of any cell; whose rim it is, `cells` says.
     guard
         bool, pixels so near the border of a nucleus or a cell that optics mix its two sides.
+    nucleus_boxes, cell_boxes
+        int64, (n + 1, 4), half-open (y0, x0, y1, x1): where to look for each label; a box may be wider than need be.
+        None where they are not known.
     """
 
     nuclei: Labels
     cells: Labels
     membrane: NDArray[np.bool_]
     guard: NDArray[np.bool_]
+    nucleus_boxes: NDArray[np.int64] | None = None
+    cell_boxes: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,15 @@ def cut_compartments(
     boxes = bounding_boxes(nuclei, int(nuclei.max(initial=0)))
     grown = grow_nuclei(nuclei, usable, boxes, sizes.expansion_px)
     cells = end_cells(nuclei, boxes, grown, dab_od, sizes)
-    return Compartments(nuclei, cells, *find_rims(nuclei, cells, sizes.membrane_px, sizes.guard_px))
+    membrane, guard = find_rims(nuclei, cells, sizes.membrane_px, sizes.guard_px)
+    return Compartments(nuclei, cells, membrane, guard, boxes, widen(boxes, sizes.expansion_px, nuclei.shape))
+
+
+def widen(boxes: NDArray[np.int64], by_px: float, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Widen boxes to all sides, as far as there are pixels; empty ones stay empty."""
+    by = int(np.ceil(by_px))
+    wide = np.clip(boxes + np.array([-by, -by, by, by]), 0, np.array([*shape, *shape]))
+    return np.where(boxes[:, 2:3] > boxes[:, :1], wide, boxes)
 
 
 def end_cells(

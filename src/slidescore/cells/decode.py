@@ -12,7 +12,7 @@ from slidescore.cells.candidates import bounding_boxes
 from slidescore.cells.flooding import rise
 from slidescore.cells.hulls import are_solid
 from slidescore.cells.regions import renumber, sum_regions
-from slidescore.cells.seeding import find_peaks, mark_seeds
+from slidescore.cells.seeding import find_peaks
 from slidescore.cells.segmenter import Segmentation
 
 SMOOTH_UM = 0.35
@@ -103,7 +103,7 @@ def decode_maps(
     peaks = find_peaks(smooth, mask, settings.min_distance_um / mpp, settings.min_center)
     n = len(peaks.height)
     labels = np.zeros(mask.shape, np.int32)
-    mark_seeds(labels, peaks)
+    labels.reshape(-1)[peaks.places] = peaks.labels
     # The distance map separates what touches; the center map decides where both are flat.
     rise(np.add(smooth, distance, out=smooth), labels, mask, peaks.places)
     boxes = bounding_boxes(labels, n)

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 TOP_OD, STEP_OD, N_STEPS = 2.0, 0.002, 1500
 """Priorities run from 2 OD downwards in steps of 0.002 OD; what lies below -1 OD shares the last bucket."""
 TOP, STEP = np.float32(TOP_OD), np.float32(STEP_OD)
-ROW_SHIFT = 32
-COLUMN_BITS = 2**ROW_SHIFT - 1
-"""A pixel is one number: its row in the upper bits, its column in the lower ones."""
+OPEN, RIM = 1, 2
+"""Bits of a pixel's state: may still be flooded; lies on the rim of the picture."""
 
 
 def flood(height: NDArray[np.float32], seeds: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -35,26 +34,31 @@ def flood(height: NDArray[np.float32], seeds: NDArray[np.int32], mask: NDArray[n
     int32, (H, W). Pixels that no seed reaches within the mask are 0.
     """
     labels = np.where(mask, seeds, 0).astype(np.int32)
-    rise(height, labels, mask, _places(labels))
+    rise(height, labels, mask, np.flatnonzero(labels))
     return labels
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _places(labels: NDArray[np.int32]) -> NDArray[np.int64]:
-    """List labelled pixels in reading order, see `rise`."""
-    rows, columns = labels.shape
-    n = 0
-    for y in range(rows):
-        for x in range(columns):
-            n += labels[y, x] > 0
-    places = np.empty(n, np.int64)
-    n = 0
-    for y in range(rows):
-        for x in range(columns):
-            if labels[y, x] > 0:
-                places[n] = (y << ROW_SHIFT) | x
-                n += 1
-    return places
+def rise(
+    height: NDArray[np.float32], labels: NDArray[np.int32], mask: NDArray[np.bool_], seeds: NDArray[np.int64]
+) -> None:
+    """Flood `labels` in place, see `flood`.
+
+    Parameters
+    ----------
+    height, mask
+        As in `flood`.
+    labels
+        int32, (H, W), contiguous, with the seeds in it and 0 elsewhere.
+    seeds
+        int64, (N,): their flat indices, in order.
+    """
+    state = mask.astype(np.uint8)
+    for rim in (state[0], state[-1], state[:, 0], state[:, -1]):
+        rim |= RIM
+    _rise(
+        np.ascontiguousarray(height).reshape(-1), labels.reshape(-1), state.reshape(-1), mask.shape[1],
+        seeds, np.empty(mask.size, np.int32), np.empty(mask.size, np.int32),
+    )  # fmt: skip
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -67,31 +71,26 @@ def _step(height: np.float32) -> int:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def rise(
-    height: NDArray[np.float32], labels: NDArray[np.int32], mask: NDArray[np.bool_], seeds: NDArray[np.int64]
+def _rise(
+    height: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    state: NDArray[np.uint8],
+    columns: int,
+    seeds: NDArray[np.int64],
+    pixel: NDArray[np.int32],
+    after: NDArray[np.int32],
 ) -> None:
-    """Flood `labels` in place, see `flood`.
-
-    Parameters
-    ----------
-    height, mask
-        As in `flood`.
-    labels
-        int32, (H, W), with the seeds in it and 0 elsewhere.
-    seeds
-        int64, (N,): where they are, in reading order: the row, shifted by `ROW_SHIFT` bits, and the column.
-    """
-    rows, columns = labels.shape
-    # One first-in, first-out list a step: `head` and `tail` by step, `after` by entry. A pixel enters at most once.
-    head = np.full(N_STEPS, -1, dtype=np.int64)
-    tail = np.full(N_STEPS, -1, dtype=np.int64)
-    place = np.empty(rows * columns, dtype=np.int64)
-    after = np.empty(rows * columns, dtype=np.int64)
+    # One first-in, first-out list a step: `head` and `tail` by step, `pixel` and `after` by entry. A pixel enters at
+    # most once.
+    head = np.full(N_STEPS, -1, dtype=np.int32)
+    tail = np.full(N_STEPS, -1, dtype=np.int32)
     n = 0
     for seed in seeds:
-        place[n] = seed
-        _append(head, tail, after, _step(height[seed >> ROW_SHIFT, seed & COLUMN_BITS]), n)
+        pixel[n] = seed
+        state[seed] &= RIM
+        _append(head, tail, after, _step(height[seed]), n)
         n += 1
+    ways = (-columns, -1, 1, columns)
     step = 0
     while step < N_STEPS:
         entry = head[step]
@@ -101,20 +100,27 @@ def rise(
         head[step] = after[entry]
         if head[step] < 0:
             tail[step] = -1
-        y, x = place[entry] >> ROW_SHIFT, place[entry] & COLUMN_BITS
-        own = labels[y, x]
-        for dy, dx in ((-1, 0), (0, -1), (0, 1), (1, 0)):
-            v, u = y + dy, x + dx
-            if 0 <= v < rows and 0 <= u < columns and labels[v, u] == 0 and mask[v, u]:
-                labels[v, u] = own
-                place[n] = (v << ROW_SHIFT) | u
+        here = np.int64(pixel[entry])
+        own = labels[here]
+        at_rim = state[here] >= RIM
+        for way in ways:
+            there = here + way
+            # On the rim of the picture a step to the side may lead into another row, or out of it.
+            if at_rim and (
+                there < 0 or there >= state.size or (abs(way) == 1 and there // columns != here // columns)
+            ):
+                continue
+            if state[there] & OPEN:
+                state[there] &= RIM
+                labels[there] = own
+                pixel[n] = there
                 # A brighter pixel behind a darker one floods now: water does not rise again.
-                _append(head, tail, after, max(_step(height[v, u]), step), n)
+                _append(head, tail, after, max(_step(height[there]), step), n)
                 n += 1
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _append(head: NDArray[np.int64], tail: NDArray[np.int64], after: NDArray[np.int64], step: int, entry: int) -> None:
+def _append(head: NDArray[np.int32], tail: NDArray[np.int32], after: NDArray[np.int32], step: int, entry: int) -> None:
     after[entry] = -1
     if tail[step] < 0:
         head[step] = entry

@@ -65,7 +65,8 @@ def measure_cells(
     n = int(compartments.cells.max(initial=0))
     c = compartments
     shape, area, clear, dab, membrane = _sum_pixels(
-        c.nuclei, c.cells, c.membrane, c.guard, planes.hematoxylin_od, planes.dab_od, bounding_boxes(c.cells, n),
+        c.nuclei, c.cells, c.membrane, c.guard, planes.hematoxylin_od, planes.dab_od,
+        bounding_boxes(c.cells, n) if c.cell_boxes is None else c.cell_boxes,
         membrane_percentile, min_pixels,
     )  # fmt: skip
     mean = _clear_means(area, clear, dab)
@@ -110,29 +111,39 @@ def _sum_pixels(
         most = max(most, (boxes[k, 2] - boxes[k, 0]) * (boxes[k, 3] - boxes[k, 1]))
     values = np.empty(most, np.float32)
     for k in range(n):
-        n_rim = 0
+        n_rim, n_nucleus, in_nucleus = 0, 0, 0.0
+        of_x, of_y, of_xx, of_yy, of_xy, of_hematoxylin = 0, 0, 0, 0, 0, 0.0
         for y in range(boxes[k + 1, 0], boxes[k + 1, 2]):
             for x in range(boxes[k + 1, 1], boxes[k + 1, 3]):
                 if cells[y, x] != k + 1:
                     continue
-                value = dab[y, x]
-                own = nuclei[y, x]
-                if membrane[y, x]:
+                value, own, at_rim, mixed = dab[y, x], nuclei[y, x], membrane[y, x], guard[y, x]
+                if at_rim:
                     values[n_rim] = value
                     n_rim += 1
-                p = NUCLEUS if own > 0 else MEMBRANE if membrane[y, x] else CYTOPLASM
-                area[k, p] += 1.0
-                total[k, p] += value
-                if not guard[y, x]:
-                    clear[k, p] += 1.0
-                    total[k, 3 + p] += value
-                if own == k + 1:
-                    shape[k, 0] += x
-                    shape[k, 1] += y
-                    shape[k, 2] += x * x
-                    shape[k, 3] += y * y
-                    shape[k, 4] += x * y
-                    shape[k, 5] += hematoxylin[y, x]
+                if own > 0:
+                    n_nucleus += 1
+                    in_nucleus += value
+                    if not mixed:
+                        clear[k, NUCLEUS] += 1.0
+                        total[k, 3 + NUCLEUS] += value
+                    if own == k + 1:
+                        of_x += x
+                        of_y += y
+                        of_xx += x * x
+                        of_yy += y * y
+                        of_xy += x * y
+                        of_hematoxylin += hematoxylin[y, x]
+                else:
+                    p = MEMBRANE if at_rim else CYTOPLASM
+                    area[k, p] += 1.0
+                    total[k, p] += value
+                    if not mixed:
+                        clear[k, p] += 1.0
+                        total[k, 3 + p] += value
+        area[k, NUCLEUS], total[k, NUCLEUS] = n_nucleus, in_nucleus
+        shape[k, 0], shape[k, 1], shape[k, 2], shape[k, 3] = of_x, of_y, of_xx, of_yy
+        shape[k, 4], shape[k, 5] = of_xy, of_hematoxylin
         if n_rim >= max(min_pixels, 1):
             at = percentile / 100.0 * (n_rim - 1)
             low = int(np.floor(at))

@@ -17,6 +17,7 @@ def trace_outlines(
     keep: NDArray[np.bool_],
     centers_px: NDArray[np.float64],
     scale_l0: float,
+    boxes: NDArray[np.int64] | None = None,
 ) -> list[NDArray[np.int16]]:
     """Trace the outer contour of every kept label.
 
@@ -30,13 +31,15 @@ def trace_outlines(
         float64, (n, 2), x and y in tile pixels, 0 the middle of the first pixel.
     scale_l0
         Level-0 pixels per tile pixel.
+    boxes
+        int64, (n + 1, 4), half-open (y0, x0, y1, x1): where to look for each label, where that is known.
 
     Returns
     -------
     One int16 (K, 2) array a kept label, in order: dx, dy in level-0 px from its centre. The contour runs a quarter of a
     tile pixel inside the outer edges of the label's pixels.
     """
-    boxes = bounding_boxes(labels, len(keep))
+    boxes = bounding_boxes(labels, len(keep)) if boxes is None else boxes
     offsets, starts, whole = trace(labels, boxes, keep, centers_px, scale_l0, INT16.min, INT16.max)
     outlines = [offsets[starts[k] : starts[k + 1]] for k in np.flatnonzero(keep)]
     if not whole.all():

@@ -9,10 +9,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from slidescore.cells.flooding import COLUMN_BITS, ROW_SHIFT
-
 Plane = NDArray[np.float32]
-BLOCK_SHIFT = 1
+BLOCK_PX = 2
 """Peaks are numbered by blocks of 2 x 2 pixels, row by row, as `cv2.connectedComponents` numbers them."""
 
 
@@ -23,7 +21,7 @@ class Peaks:
     Attributes
     ----------
     places
-        int64, (N,): their pixels in reading order, as `slidescore.cells.flooding.rise` takes them.
+        int64, (N,): the flat indices of their pixels, in order.
     labels
         int32, (N,): whose pixel each is.
     height
@@ -55,14 +53,14 @@ def find_peaks(plane: Plane, mask: NDArray[np.bool_], min_distance_px: float, mi
     # The nearest first: most pixels that are no peak have a higher one beside them.
     offsets = offsets[np.argsort((offsets**2).sum(axis=1), kind="stable")[1:]]
     places = _tops(plane, mask, offsets, np.float32(min_height))
-    parts = _join_tops(places)
-    rows, columns = places >> ROW_SHIFT, places & COLUMN_BITS
-    block = (rows >> BLOCK_SHIFT << ROW_SHIFT) | (columns >> BLOCK_SHIFT)
+    width = plane.shape[1]
+    parts = _join_tops(places, width)
+    block = places // width // BLOCK_PX * width + places % width // BLOCK_PX
     first = np.full(len(places), np.iinfo(np.int64).max)
     np.minimum.at(first, parts, block)
     names, number = np.unique(first[parts], return_inverse=True)
     height = np.zeros(len(names), np.float32)
-    np.maximum.at(height, number, plane[rows, columns])
+    np.maximum.at(height, number, plane.reshape(-1)[places])
     return Peaks(places, (number + 1).astype(np.int32), height)
 
 
@@ -88,27 +86,27 @@ def _tops(plane: Plane, mask: NDArray[np.bool_], offsets: NDArray[np.int64], lea
                     longer = np.empty(2 * n, np.int64)
                     longer[:n] = places
                     places = longer
-                places[n] = (y << ROW_SHIFT) | x
+                places[n] = y * columns + x
                 n += 1
     return places[:n].copy()
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _join_tops(places: NDArray[np.int64]) -> NDArray[np.int64]:
+def _join_tops(places: NDArray[np.int64], width: int) -> NDArray[np.int64]:
     """Join pixels that touch, corners included; int64, (N,): for each one the index of its part's first pixel."""
     n = places.size
     part = np.arange(n)
     above = 0
     for i in range(n):
-        y, x = places[i] >> ROW_SHIFT, places[i] & COLUMN_BITS
-        if i > 0 and places[i - 1] == places[i] - 1 and x > 0:
+        place = places[i]
+        x = place % width
+        if i > 0 and x > 0 and places[i - 1] == place - 1:
             _unite(part, i - 1, i)
         # Pixels come in reading order, and so do their neighbours in the row above.
-        wanted = ((y - 1) << ROW_SHIFT) | max(x - 1, 0)
-        while above < i and places[above] < wanted:
+        while above < i and places[above] < place - width - min(x, 1):
             above += 1
         at = above
-        while at < i and places[at] <= ((y - 1) << ROW_SHIFT) + x + 1:
+        while at < i and places[at] <= place - width + (x + 1 < width):
             _unite(part, at, i)
             at += 1
     for i in range(n):
@@ -127,14 +125,3 @@ def _root(part: NDArray[np.int64], i: int) -> int:
 def _unite(part: NDArray[np.int64], i: int, j: int) -> None:
     i, j = _root(part, i), _root(part, j)
     part[max(i, j)] = min(i, j)
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _mark(labels: NDArray[np.int32], places: NDArray[np.int64], numbers: NDArray[np.int32]) -> None:
-    for i in range(places.size):
-        labels[places[i] >> ROW_SHIFT, places[i] & COLUMN_BITS] = numbers[i]
-
-
-def mark_seeds(labels: NDArray[np.int32], peaks: Peaks) -> None:
-    """Write the peaks into a label image, int32, (H, W)."""
-    _mark(labels, peaks.places, peaks.labels)

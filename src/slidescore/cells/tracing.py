@@ -43,7 +43,7 @@ def trace(
     labels
         int32, (H, W), 1..n.
     boxes
-        int64, (n + 1, 4), half-open (y0, x0, y1, x1) of each label.
+        int64, (n + 1, 4), half-open (y0, x0, y1, x1): where to look for each label.
     keep
         bool, (n,), which labels to trace.
     centers, scale
@@ -69,7 +69,7 @@ def trace(
     used = 0
     for k in range(n):
         if keep[k]:
-            box = boxes[k + 1]
+            box = _fit(labels, k + 1, boxes[k + 1])
             whole[k] = _in_one_piece(labels, k + 1, box, seen, stack)
             if whole[k]:
                 count = _simplify(border, _follow(labels, k + 1, box, border), corners, stack)
@@ -85,6 +85,17 @@ def trace(
                     used += 1
         starts[k + 1] = used
     return offsets[:used].copy(), starts, whole
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _fit(labels: Labels, label: int, box: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Take from a box the rows above and below its label."""
+    y0, y1 = box[0], box[2]
+    while y0 < y1 and not (labels[y0, box[1] : box[3]] == label).any():
+        y0 += 1
+    while y0 < y1 and not (labels[y1 - 1, box[1] : box[3]] == label).any():
+        y1 -= 1
+    return np.array([y0, box[1], y1, box[3]])
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

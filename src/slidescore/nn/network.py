@@ -18,6 +18,8 @@ from slidescore.nn.card import STRIDE as STRIDE
 SHAPE_MAPS = ("center", "foreground", "distance")
 FOLD = 2
 """Pixels unfolded from channels along each axis."""
+MIDDLE = 0.5
+"""Taken off RGB in 0..1, so that the network's input lies around 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,18 @@ class CellNetwork(nn.Module):
         -------
         Logits of SHAPE_MAPS, (N, 3, H, W), and of CELL_TYPES, (N, 4, H / 4, W / 4).
         """
-        x2 = self.stem(rgb - 0.5)
+        shapes, types = self.folded(rgb - MIDDLE)
+        return nn.functional.pixel_shuffle(shapes, FOLD), types
+
+    def folded(self, centered: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the network on RGB less `MIDDLE`; as `forward`, but shape maps are still channels, (N, 12, H / 2, W / 2)."""
+        x2 = self.stem(centered)
         x4 = self.down4(x2)
         x8 = self.down8(x4)
         y8 = self.up8(self.down16(x8), x8)
         y4 = self.up4(y8, x4)
         y2 = self.up2(y4, x2)
-        return nn.functional.pixel_shuffle(self.shape_head(y2), FOLD), self.type_head(y4)
+        return self.shape_head(y2), self.type_head(y4)
 
 
 class _Up(nn.Module):

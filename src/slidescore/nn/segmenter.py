@@ -18,12 +18,16 @@ from slidescore.cells.types import TUMOR
 from slidescore.errors import DeviceError, DeviceMemoryError
 from slidescore.nn.card import Calibration, decode_settings
 from slidescore.nn.device import Device
-from slidescore.nn.network import SHAPE_MAPS, STRIDE, CellNetwork, fused
+from slidescore.nn.network import FOLD, MIDDLE, SHAPE_MAPS, STRIDE, CellNetwork, fused
+from slidescore.nn.unfolding import look_up, unfold
 from slidescore.nn.weights import Model, load_model
 from slidescore.stain import StainPlanes
 
 GREY_LEVELS = 255.0
 """The network sees grey levels over this; nothing else is normalised."""
+N_LEVELS = 256
+BITS = {2: torch.int16, 4: torch.int32}
+"""Whole numbers as long as a precision's numbers, by bytes."""
 
 Float = NDArray[np.float32]
 
@@ -121,16 +125,13 @@ class NetworkSegmenter:
         DeviceError
             If a map holds a value that is no number, or no finite one.
         """
-        # Torch warns of an array that may not be written to, so such a one is copied.
-        pixels = torch.from_numpy(np.require(_padded(rgb), requirements=["C", "W"]))
+        rgb = _padded(rgb)
         with _memory_of(self.device), torch.inference_mode(), self._turn():
-            # (N, H, W, 3) seen as (N, 3, H, W) is what torch calls channels last, the quick order.
-            seen = pixels.to(self.device.name).permute(0, 3, 1, 2).to(self.device.dtype) / GREY_LEVELS
-            shapes, types = self.network(seen)
+            shapes, types = self.network.folded(self._input(rgb))
             # Asked before the sigmoid, which makes a harmless looking 1 of an overflow.
-            finite = bool(torch.isfinite(shapes).all() and torch.isfinite(types).all())
+            finite = _is_finite(shapes) and _is_finite(types)
             # Probabilities in single precision: half of one has no steps fine enough near 1.
-            probability = torch.sigmoid(shapes.float()).cpu().numpy()
+            named = self._unfolded(torch.sigmoid(shapes.float()))
             typed = calibrated(types.float(), self.calibration).cpu().numpy()
         if not finite:
             raise DeviceError(
@@ -138,8 +139,29 @@ class NetworkSegmenter:
                 f"{self.device.name}",
                 remedy="use --device cpu; 'slidescore doctor' says whether the model is whole",
             )
-        named = {name: np.ascontiguousarray(probability[:, k]) for k, name in enumerate(SHAPE_MAPS)}
         return Maps(named["center"], named["foreground"], named["distance"], typed)
+
+    def _input(self, rgb: NDArray[np.uint8]) -> torch.Tensor:
+        """Return what the network is given, (N, 3, H, W), on its device and in its precision."""
+        # (N, H, W, 3) seen as (N, 3, H, W) is what torch calls channels last, the quick order.
+        if self.device.is_cuda:
+            # Torch warns of an array that may not be written to, so such a one is copied.
+            pixels = torch.from_numpy(np.require(rgb, requirements=["C", "W"])).to(self.device.name)
+            return pixels.permute(0, 3, 1, 2).to(self.device.dtype) / GREY_LEVELS - MIDDLE
+        # The same numbers from a table: there are only 256 grey levels. Numpy knows no bf16, so its bits are moved.
+        table = torch.arange(N_LEVELS, dtype=torch.uint8).to(self.device.dtype) / GREY_LEVELS - MIDDLE
+        bits = BITS[table.element_size()]
+        seen = look_up(rgb, table.view(bits).numpy())
+        return torch.from_numpy(seen).view(self.device.dtype).permute(0, 3, 1, 2)
+
+    def _unfolded(self, probability: torch.Tensor) -> dict[str, Float]:
+        """Turn probabilities, float, (N, 12, H / 2, W / 2), into maps by name, float32, (N, H, W)."""
+        if self.device.is_cuda:
+            shuffled = torch.nn.functional.pixel_shuffle(probability, FOLD)
+            maps = shuffled.transpose(0, 1).contiguous().cpu().numpy()
+        else:
+            maps = unfold(probability.permute(0, 2, 3, 1).contiguous().numpy())
+        return dict(zip(SHAPE_MAPS, maps, strict=True))
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -194,6 +216,11 @@ def _memory_of(device: Device) -> Iterator[None]:
         raise DeviceMemoryError(
             f"out of memory on {device.name}", remedy="use fewer --workers, or --device cpu"
         ) from error
+
+
+def _is_finite(values: torch.Tensor) -> bool:
+    """Whether every value is a finite number; their sum is asked first, which is quick and seldom wrong."""
+    return bool(torch.isfinite(values.sum(dtype=torch.float32))) or bool(torch.isfinite(values).all())
 
 
 def calibrated(logits: torch.Tensor, calibration: Calibration) -> torch.Tensor:

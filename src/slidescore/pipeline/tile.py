@@ -13,6 +13,7 @@ from slidescore.annotations import AnnotationSet, Area, inside, name_regions, pa
 from slidescore.assay.model import Cells, Stains, Tiles
 from slidescore.cells import (
     CellMeasurements,
+    Compartments,
     CompartmentSizes,
     Segmentation,
     Segmenter,
@@ -157,7 +158,7 @@ def score_tile(reader: SlideReader, spec: TileSpec, context: TileContext) -> Til
         membrane_percentile=context.cells.membrane_percentile,
         min_pixels=context.cells.min_compartment_px,
     )
-    cells = _own_cells(measured, found, compartments.cells, spec, context)
+    cells = _own_cells(measured, found, compartments, spec, context)
     core = np.s_[halo : halo + spec.height_px, halo : halo + spec.width_px]
     core_planes = StainPlanes(planes.hematoxylin_od[core], planes.dab_od[core])
     return _sum_up(spec, context, cells, core_planes, valid[core], compartments.cells[core], squares)
@@ -236,7 +237,7 @@ def compartment_sizes(cells: Cells, mpp: float) -> CompartmentSizes:
 def _own_cells(
     measured: CellMeasurements,
     found: Segmentation,
-    cells: NDArray[np.int32],
+    compartments: Compartments,
     spec: TileSpec,
     context: TileContext,
 ) -> TileCells:
@@ -264,6 +265,7 @@ def _own_cells(
     n = int(keep.sum())
     centers = np.stack([measured.x_px, measured.y_px], axis=1)
     x, y = x_l0[keep], y_l0[keep]
+    c = compartments
     table = build_cells(
         {
             "cell_id": np.zeros(n, dtype=np.int64),
@@ -281,8 +283,8 @@ def _own_cells(
             **_probabilities(found, keep, drawn, x, y),
             "region": pa.array(_regions(drawn, x, y), pa.string()),
             "excluded": pa.array(_exclusions(drawn, x, y), pa.string()),
-            "nucleus_outline": pack_outlines(trace_outlines(found.nuclei, keep, centers, scale)),
-            "cell_outline": pack_outlines(trace_outlines(cells, keep, centers, scale)),
+            "nucleus_outline": pack_outlines(trace_outlines(c.nuclei, keep, centers, scale, c.nucleus_boxes)),
+            "cell_outline": pack_outlines(trace_outlines(c.cells, keep, centers, scale, c.cell_boxes)),
         },
         n,
     )

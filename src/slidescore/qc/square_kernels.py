@@ -118,11 +118,13 @@ def count_clipped(sums: NDArray[np.int32], whole: NDArray[np.bool_], side: int, 
     """Count the fine blocks of each square in which some channel is at most `limit`; int64, (rows, columns)."""
     rows, columns = sums.shape[0] // side, sums.shape[1] // side
     counts = np.zeros((rows, columns), np.int64)
-    for y in range(sums.shape[0]):
-        for x in range(sums.shape[1]):
-            block = sums[y, x]
-            if whole[y, x] and min(block[0], block[1], block[2]) <= limit:
-                counts[y // side, x // side] += 1
+    for y in range(rows * side):
+        for column in range(columns):
+            clipped = 0
+            for x in range(column * side, (column + 1) * side):
+                if whole[y, x]:
+                    clipped += min(sums[y, x, 0], sums[y, x, 1], sums[y, x, 2]) <= limit
+            counts[y // side, column] += clipped
     return counts
 
 

@@ -67,7 +67,7 @@ def head_of(tables: bytes, *, is_rgb: bool) -> bytes:
 
 
 def with_head(piece: bytes, head: bytes) -> bytes:
-    """Put a head in place of what a tile's codes begin with: their start, and markers that say what colours they are."""
+    """Put a head in place of what a tile's codes begin with: their start, and markers of what colours they are."""
     begin = _MARKER_BYTES
     while piece[begin : begin + _MARKER_BYTES] in _COLOUR_MARKERS:
         begin += _MARKER_BYTES

@@ -1,0 +1,115 @@
+"""Threads inside one task: items are taken in order and answered in order, by as many threads as are allowed just then.
+
+How many that is may change while the work goes on: when other tasks of the machine end, their cores come free.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from queue import SimpleQueue
+
+WAITING_PER_THREAD = 2
+"""Items begun or done ahead of the one that is answered next, for each thread: enough that none waits for the others."""
+SECONDS_BETWEEN_LOOKS = 0.5
+"""A thread that may not work asks this often whether it may now."""
+
+
+class _Crew:
+    """Threads with ranks: the one of rank k works while more than k are allowed, and is started when it first may."""
+
+    def __init__(self, most: int, allowed: Callable[[], int]) -> None:
+        self._most, self._allowed = most, allowed
+        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._ending = threading.Event()
+
+    @property
+    def n_allowed(self) -> int:
+        return max(1, min(self._most, self._allowed()))
+
+    def submit[T](self, work: Callable[[], T]) -> Future[T]:
+        future: Future[T] = Future()
+        self._queue.put(partial(_answer, future, work))
+        self.grow()
+        return future
+
+    def grow(self) -> None:
+        while len(self._threads) < self.n_allowed:
+            thread = threading.Thread(target=self._run, args=(len(self._threads),), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def end(self) -> None:
+        self._ending.set()
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, rank: int) -> None:
+        while True:
+            # The first thread never waits, so work always goes on.
+            while rank >= self.n_allowed and not self._ending.is_set():
+                self._ending.wait(SECONDS_BETWEEN_LOOKS)
+            item = self._queue.get()
+            if item is None:
+                return
+            item()
+
+
+def _answer[T](future: Future[T], work: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work())
+    except BaseException as error:  # noqa: BLE001 - it is raised where the answer is awaited
+        future.set_exception(error)
+
+
+def in_order[Item, Result](
+    work: Callable[[Item], Result], items: Iterable[Item], *, most: int, allowed: Callable[[], int] | None = None
+) -> Iterator[Result]:
+    """Yield `work(item)` for every item, in the order of the items; only a few are begun ahead.
+
+    Parameters
+    ----------
+    work
+        Called in several threads at once; what it raises is raised here, at that item's turn.
+    items
+        Taken one at a time, in this thread.
+    most
+        Threads at most.
+    allowed
+        Asked all the time how many of them may work just then, at least 1; None for all of them.
+
+    Notes
+    -----
+    When the caller stops early, what is not begun is dropped and what is begun is awaited.
+    """
+    crew = _Crew(most, allowed or (lambda: most))
+    waiting: deque[Future[Result]] = deque()
+    rest = iter(items)
+
+    def fill() -> None:
+        while len(waiting) < WAITING_PER_THREAD * crew.n_allowed:
+            try:
+                item = next(rest)
+            except StopIteration:
+                return
+            waiting.append(crew.submit(partial(work, item)))
+
+    try:
+        fill()
+        while waiting:
+            crew.grow()
+            result = waiting.popleft().result()
+            fill()
+            yield result
+    finally:
+        for future in waiting:
+            future.cancel()
+        crew.end()
