@@ -22,6 +22,7 @@ import simplejpeg
 import tifffile
 
 from slidescore.slide import AnalysisGrid, open_slide, plan_grid, read_analysis
+from slidescore.slide.jpeg_codes import make_desk
 from slidescore.slide.tile_cache import TileCache
 from slidescore.slide.tiled_reader import TiledReader
 
@@ -55,8 +56,8 @@ def main() -> None:
             way(warm)
         best = {name: [float("inf")] * len(rows) for name in ways}
         for _ in range(arguments.rounds):
-            for number, row in enumerate(rows):
-                for name, way in ways.items():
+            for name, way in ways.items():
+                for number, row in enumerate(rows):
                     start = time.process_time()
                     way(row)
                     best[name][number] = min(best[name][number], time.process_time() - start)
@@ -144,7 +145,7 @@ def list_ways(path: Path, keepers: list[TiledReader]) -> dict[str, Callable[[Row
                 if tiles.counts[number]:
                     yield number, os.pread(file, int(tiles.counts[number]), int(tiles.offsets[number]))
 
-    desk = np.empty((tiles.tile_height, tiles.tile_width, 3), np.uint8)
+    desk = make_desk(tiles.tile_height, tiles.tile_width, 3)
 
     def ceiling(row: Row) -> None:
         for _, piece in pieces(row):

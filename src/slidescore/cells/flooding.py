@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 TOP_OD, STEP_OD, N_STEPS = 2.0, 0.002, 1500
 """Priorities run from 2 OD downwards in steps of 0.002 OD; what lies below -1 OD shares the last bucket."""
 TOP, STEP = np.float32(TOP_OD), np.float32(STEP_OD)
-OPEN, RIM = 1, 2
-"""Bits of a pixel's state: may still be flooded; lies on the rim of the picture."""
+OPEN, RIM, SEED, SEEN = 1, 2, 4, 8
+"""Bits of a pixel's state: may still be flooded; lies on the rim of the picture; is a seed; belongs to a part that is
+being flooded."""
+N_WAYS = 4
+"""A pixel floods those above, left, right and below it, in this order."""
 
 
 def flood(height: NDArray[np.float32], seeds: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -61,7 +64,7 @@ def rise(
     )  # fmt: skip
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
 def _step(height: np.float32) -> int:
     """Return which step a height stands on, in single precision."""
     step = np.rint((TOP - height) / STEP)
@@ -80,46 +83,80 @@ def _rise(
     pixel: NDArray[np.int32],
     after: NDArray[np.int32],
 ) -> None:
-    # One first-in, first-out list a step: `head` and `tail` by step, `pixel` and `after` by entry. A pixel enters at
-    # most once.
+    """Flood one connected part of the mask after the other: parts know nothing of each other, and each fits a cache."""
+    # One first-in, first-out list a step: `head` and `tail` by step, `pixel` and `after` by entry.
     head = np.full(N_STEPS, -1, dtype=np.int32)
     tail = np.full(N_STEPS, -1, dtype=np.int32)
-    n = 0
+    ways = np.array([-columns, -1, 1, columns])
     for seed in seeds:
-        pixel[n] = seed
-        state[seed] &= RIM
-        _append(head, tail, after, _step(height[seed]), n)
-        n += 1
-    ways = (-columns, -1, 1, columns)
-    step = 0
-    while step < N_STEPS:
-        entry = head[step]
-        if entry < 0:
-            step += 1
+        state[seed] |= SEED
+    for seed in seeds:
+        if not state[seed] & SEED:
             continue
-        head[step] = after[entry]
-        if head[step] < 0:
-            tail[step] = -1
-        here = np.int64(pixel[entry])
-        own = labels[here]
-        at_rim = state[here] >= RIM
-        for way in ways:
-            there = here + way
-            # On the rim of the picture a step to the side may lead into another row, or out of it.
-            if at_rim and (
-                there < 0 or there >= state.size or (abs(way) == 1 and there // columns != here // columns)
-            ):
+        # Its part, with the seeds in it.
+        pixel[0] = seed
+        state[seed] |= SEEN
+        n, done, n_seeds = 1, 0, 0
+        while done < n:
+            here = np.int64(pixel[done])
+            done += 1
+            if state[here] & SEED:
+                state[here] &= ~SEED
+                after[n_seeds] = here
+                n_seeds += 1
+            at_rim = state[here] & RIM != 0
+            for number in range(N_WAYS):
+                there = here + ways[number]
+                if at_rim and _is_beyond(here, there, columns, state.size):
+                    continue
+                if state[there] & (OPEN | SEEN) == OPEN:
+                    state[there] |= SEEN
+                    pixel[n] = there
+                    n += 1
+        # In reading order, whatever way the part was gone through.
+        own_seeds = np.sort(after[:n_seeds])
+        step, n = N_STEPS, 0
+        for place in own_seeds:
+            own_step = _step(height[place])
+            step = min(step, own_step)
+            state[place] &= RIM
+            pixel[n] = place
+            _append(head, tail, after, own_step, n)
+            n += 1
+        done = 0
+        while done < n:
+            entry = head[step]
+            if entry < 0:
+                step += 1
                 continue
-            if state[there] & OPEN:
-                state[there] &= RIM
-                labels[there] = own
-                pixel[n] = there
-                # A brighter pixel behind a darker one floods now: water does not rise again.
-                _append(head, tail, after, max(_step(height[there]), step), n)
-                n += 1
+            done += 1
+            head[step] = after[entry]
+            if head[step] < 0:
+                tail[step] = -1
+            here = np.int64(pixel[entry])
+            at_rim = state[here] & RIM != 0
+            for number in range(N_WAYS):
+                there = here + ways[number]
+                if at_rim and _is_beyond(here, there, columns, state.size):
+                    continue
+                if state[there] & OPEN:
+                    state[there] &= RIM
+                    labels[there] = labels[here]
+                    pixel[n] = there
+                    # A brighter pixel behind a darker one floods now: water does not rise again.
+                    _append(head, tail, after, max(_step(height[there]), step), n)
+                    n += 1
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+def _is_beyond(here: int, there: int, columns: int, size: int) -> bool:
+    """Whether a step from the rim of the picture leads out of it; one to the side must not end in another row."""
+    if there < 0 or there >= size:
+        return True
+    return abs(there - here) == 1 and there // columns != here // columns
+
+
+@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
 def _append(head: NDArray[np.int32], tail: NDArray[np.int32], after: NDArray[np.int32], step: int, entry: int) -> None:
     after[entry] = -1
     if tail[step] < 0:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 Labels = NDArray[np.int32]
 Points = NDArray[np.int64]
 
-TURNS = ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
-"""The eight neighbours as x, y, counter-clockwise as seen on the screen."""
-RIGHT, LEFT, N_TURNS = 0, 4, 8
+STEP_X = np.array([1, 1, 0, -1, -1, -1, 0, 1])
+STEP_Y = np.array([0, -1, -1, -1, 0, 1, 1, 1])
+"""The eight neighbours, counter-clockwise as seen on the screen."""
+LEFT, N_TURNS, LAST_TURN = 4, 8, 7
 MOST_VISITS = 16
 """A border passes a fine pixel at most four times, and a pixel has four fine ones."""
 TOLERANCE = 1.0
@@ -91,11 +92,19 @@ def trace(
 def _fit(labels: Labels, label: int, box: NDArray[np.int64]) -> NDArray[np.int64]:
     """Take from a box the rows above and below its label."""
     y0, y1 = box[0], box[2]
-    while y0 < y1 and not (labels[y0, box[1] : box[3]] == label).any():
+    while y0 < y1 and not _in_row(labels, label, y0, box):
         y0 += 1
-    while y0 < y1 and not (labels[y1 - 1, box[1] : box[3]] == label).any():
+    while y0 < y1 and not _in_row(labels, label, y1 - 1, box):
         y1 -= 1
     return np.array([y0, box[1], y1, box[3]])
+
+
+@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+def _in_row(labels: Labels, label: int, y: int, box: NDArray[np.int64]) -> bool:
+    for x in range(box[1], box[3]):
+        if labels[y, x] == label:
+            return True
+    return False
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -154,30 +163,30 @@ def _follow(labels: Labels, label: int, box: NDArray[np.int64], border: Points) 
     # The last pixel of the round: the first neighbour met clockwise from the left, where nothing can be.
     turn = LEFT
     for _ in range(N_TURNS):
-        turn = (turn - 1) % N_TURNS
-        if _holds(labels, label, x + TURNS[turn][0], y + TURNS[turn][1], height, width):
+        turn = (turn - 1) & LAST_TURN
+        if _holds(labels, label, x + STEP_X[turn], y + STEP_Y[turn], height, width):
             break
-    last_x, last_y = x + TURNS[turn][0], y + TURNS[turn][1]
+    last_x, last_y = x + STEP_X[turn], y + STEP_Y[turn]
     n, before = 0, turn ^ LEFT
     while True:
         for _ in range(N_TURNS):
-            turn = (turn + 1) % N_TURNS
-            if _holds(labels, label, x + TURNS[turn][0], y + TURNS[turn][1], height, width):
+            turn = (turn + 1) & LAST_TURN
+            if _holds(labels, label, x + STEP_X[turn], y + STEP_Y[turn], height, width):
                 break
         if turn != before:
             border[n, 0], border[n, 1] = x, y
             n += 1
             before = turn
-        next_x, next_y = x + TURNS[turn][0], y + TURNS[turn][1]
+        next_x, next_y = x + STEP_X[turn], y + STEP_Y[turn]
         if next_x == first_x and next_y == first_y and x == last_x and y == last_y:
             return n
         x, y = next_x, next_y
-        turn = (turn + LEFT) % N_TURNS
+        turn = (turn + LEFT) & LAST_TURN
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
 def _holds(labels: Labels, label: int, x: int, y: int, height: int, width: int) -> bool:
-    return 0 <= x < width and 0 <= y < height and labels[y >> 1, x >> 1] == label
+    return 0 <= x < width and 0 <= y < height and labels[np.uint64(y >> 1), np.uint64(x >> 1)] == label
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -1,7 +1,8 @@
-"""Where work runs: supervised processes on this machine."""
+"""Where work runs: supervised processes on this machine, and threads inside them."""
 
+from slidescore.execute.crew import in_order
 from slidescore.execute.local import Limits, TaskTimeoutError, Workers, available_cores, run_tasks
-from slidescore.execute.worker import UnforeseenError, WorkerCrashError
+from slidescore.execute.worker import UnforeseenError, WorkerCrashError, cores_now
 
 __all__ = [
     "Limits",
@@ -10,5 +11,7 @@ __all__ = [
     "WorkerCrashError",
     "Workers",
     "available_cores",
+    "cores_now",
+    "in_order",
     "run_tasks",
 ]

@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 WAITING_PER_THREAD = 2
-"""Items begun or done ahead of the one that is answered next, for each thread: enough that none waits for the others."""
+"""Items begun or done ahead of the one that is answered next, for each thread, so that none waits for the others."""
 SECONDS_BETWEEN_LOOKS = 0.5
 """A thread that may not work asks this often whether it may now."""
 
@@ -31,8 +35,8 @@ class _Crew:
     def n_allowed(self) -> int:
         return max(1, min(self._most, self._allowed()))
 
-    def submit[T](self, work: Callable[[], T]) -> Future[T]:
-        future: Future[T] = Future()
+    def submit(self, work: Callable[[], Result]) -> Future[Result]:
+        future: Future[Result] = Future()
         self._queue.put(partial(_answer, future, work))
         self.grow()
         return future
@@ -61,7 +65,7 @@ class _Crew:
             item()
 
 
-def _answer[T](future: Future[T], work: Callable[[], T]) -> None:
+def _answer(future: Future[Result], work: Callable[[], Result]) -> None:
     if not future.set_running_or_notify_cancel():
         return
     try:
@@ -70,7 +74,7 @@ def _answer[T](future: Future[T], work: Callable[[], T]) -> None:
         future.set_exception(error)
 
 
-def in_order[Item, Result](
+def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], *, most: int, allowed: Callable[[], int] | None = None
 ) -> Iterator[Result]:
     """Yield `work(item)` for every item, in the order of the items; only a few are begun ahead.

@@ -64,6 +64,10 @@ class _Worker:
     """When the task's own time began; None while the child still loads its code."""
     heard: float = 0.0
     """When it was given its task, or last reported."""
+    slot: int = 0
+    """Which of the places for children it has: 0, 1 ...; its successor gets the same."""
+    cores: Any = None
+    """The shared number that its `cores_now` reads."""
 
 
 class Workers:
@@ -97,6 +101,8 @@ class Workers:
         on_report: Callable[[int, Any], None],
         on_end: Callable[[int, Any], None],
         on_tick: Callable[[], None] | None = None,
+        fit: Callable[[Any, int], Any] | None = None,
+        n_cores: int = 1,
     ) -> None:
         """Run `work(task, report)` for every task, each in one of `n_workers` child processes.
 
@@ -119,18 +125,27 @@ class Workers:
             Called once a task with its number and its result, or the SlidescoreError that ended it.
         on_tick
             Called in this process about every second.
+        fit
+            Makes of a task and the slot of its child, 0 to n_workers - 1, what the child is given: a child that is
+            replaced, and one that takes the next task, keeps its slot, and with it a device, say.
+        n_cores
+            Cores shared out among the tasks at work; `cores_now` tells a task its share, which changes while it runs.
         """
         waiting, given_again = deque(range(len(tasks))), set[int]()
         self._looked = time.monotonic()
-        while len(self._workers) > n_workers:
-            _kill(self._workers.pop())
+        for worker in [worker for worker in self._workers if worker.slot >= n_workers]:
+            self._workers.remove(worker)
+            _kill(worker)
         while waiting or any(worker.task is not None for worker in self._workers):
             while waiting and len(self._workers) < n_workers:
-                self._workers.append(_start())
+                taken = {worker.slot for worker in self._workers}
+                self._workers.append(_start(next(slot for slot in range(n_workers) if slot not in taken)))
             for worker in self._workers:
                 if worker.task is None and waiting:
                     number = waiting.popleft()
-                    _give(worker, number, pack_task(work, tasks[number]))
+                    task = fit(tasks[number], worker.slot) if fit else tasks[number]
+                    _give(worker, number, pack_task(work, task))
+            _share_out(self._workers, n_cores)
             ready = wait([worker.connection for worker in self._workers], self._seconds_to_next_look())
             for worker in [worker for worker in self._workers if worker.connection in ready]:
                 if _listen(worker, on_report, on_end):
@@ -205,10 +220,19 @@ def run_tasks(
         workers.run(work, tasks, n_workers=n_workers, on_report=on_report, on_end=on_end)
 
 
-def _start() -> _Worker:
+def _share_out(workers: Sequence[_Worker], n_cores: int) -> None:
+    """Share the cores out among the children at work; the first ones get what does not divide."""
+    busy = sorted((worker for worker in workers if worker.task is not None), key=lambda worker: worker.slot)
+    for place, worker in enumerate(busy):
+        worker.cores.value = max(1, n_cores // len(busy) + (place < n_cores % len(busy)))
+
+
+def _start(slot: int) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs,), daemon=True)
+    # Without a lock: one process writes it, and a child that is killed must not take a lock with it.
+    cores = context.RawValue("i", 1)
+    process = context.Process(target=serve, args=(theirs, cores), daemon=True)
     # Ctrl-C and a scheduler's SIGTERM reach the whole process group; the parent decides what they mean and kills. A
     # child inherits the mask, so it does not die noisily while it is still importing either.
     with _signals_deferred():
@@ -218,7 +242,7 @@ def _start() -> _Worker:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
     theirs.close()
-    return _Worker(process, ours)
+    return _Worker(process, ours, slot=slot, cores=cores)
 
 
 @contextmanager

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,11 +18,19 @@ from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, paint_areas
 from slidescore.assay import Assay
 from slidescore.cells import TileCells, join_tiles
 from slidescore.errors import SlideOpenError
+from slidescore.execute import in_order
 from slidescore.pipeline.facts import colour_facts, degradations, slide_facts, stain_facts
 from slidescore.pipeline.integrity import integrity_facts
 from slidescore.pipeline.journal import TileJournal
 from slidescore.pipeline.readers import ReaderPool
-from slidescore.pipeline.segmenters import SegmenterPlan, build_planned, name_profile, plan_segmenter, tile_threads
+from slidescore.pipeline.segmenters import (
+    SegmenterPlan,
+    build_planned,
+    extra_threads,
+    name_profile,
+    plan_segmenter,
+    tile_threads,
+)
 from slidescore.pipeline.survey import find_witness, lay_squares, survey_slide
 from slidescore.pipeline.tile import NO_AREA, AreaSums, TileContext, TileResult, failed_tile, score_tile
 from slidescore.pipeline.tile_table import tile_table
@@ -64,6 +70,7 @@ def analyze_slide(
     mpp: float | None = None,
     annotations: AnnotationSet = NO_ANNOTATIONS,
     threads: int = 1,
+    allowed: Callable[[], int] | None = None,
     device: str = "auto",
     float32: bool = False,
     plan: SegmenterPlan | None = None,
@@ -86,6 +93,8 @@ def analyze_slide(
         Areas drawn on the slide.
     threads
         Tiles worked on at once; changes nothing but the time.
+    allowed
+        Asked all the time how many of the threads may work just then; None for all of them.
     device
         Where a network runs: auto, cpu, cuda or cuda:N.
     float32
@@ -112,7 +121,7 @@ def analyze_slide(
     segmenter = build_planned(assay, planned)
     with ReaderPool(open_reader) as readers, tile_threads(assay):
         reader = readers.get()
-        survey = survey_slide(reader, assay, mpp=mpp, threads=threads)
+        survey = survey_slide(reader, assay, mpp=mpp, threads=min(threads, allowed()) if allowed else threads)
         grid, squares = survey.grid, lay_squares(survey, assay)
         witness = find_witness(reader, survey, partial(_read_window, readers))
         within = _within(annotations, survey.tissue)
@@ -122,7 +131,8 @@ def analyze_slide(
             assay.stains, assay.tiles, squares, witness,
         )  # fmt: skip
         kept = journal.open(planned, context) if journal else {}
-        results = _finish_tiles(readers, context, threads, kept, journal, on_progress, shuffle_seed)
+        share = _Threads(threads, allowed, extra_threads(planned))
+        results = _finish_tiles(readers, context, share, kept, journal, on_progress, shuffle_seed)
         joined = join_tiles(_seen_cells(results), duplicate_um=assay.tiles.duplicate_um, mpp=survey.resolution.mpp)
         # After the seam pass: a tile knows the squares of its own cells only.
         out = excluded_squares(result.squares for result in results)
@@ -155,6 +165,18 @@ def analyze_slide(
         return SlideAnalysis(cells, tile_table(results, cells, grid.px_to_l0), facts, dict(regions))
 
 
+@dataclass(frozen=True, slots=True)
+class _Threads:
+    """How many threads a slide's tiles get: at most, at this moment, and besides for waiting on a GPU."""
+
+    most: int
+    allowed: Callable[[], int] | None
+    extra: int
+
+    def now(self) -> int:
+        return min(self.most, self.allowed() if self.allowed else self.most) + self.extra
+
+
 def _read_window(
     readers: ReaderPool, grid: AnalysisGrid, x_px: int, y_px: int, width_px: int, height_px: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -180,7 +202,7 @@ def _within(annotations: AnnotationSet, tissue: TissueMask) -> TissueMask:
 def _finish_tiles(
     readers: ReaderPool,
     context: TileContext,
-    threads: int,
+    threads: _Threads,
     kept: dict[int, TileResult],
     journal: TileJournal | None,
     on_progress: Progress | None,
@@ -191,7 +213,8 @@ def _finish_tiles(
     if shuffle_seed is not None:
         random.Random(shuffle_seed).shuffle(to_do)
     results, n_cells = dict(kept), sum(result.cells.owned.num_rows for result in kept.values())
-    for result in _score_tiles(readers, to_do, context, threads):
+    score = partial(_score_or_fail, readers, context)
+    for result in in_order(score, to_do, most=threads.most + threads.extra, allowed=threads.now):
         results[result.spec.index] = result
         if journal:
             journal.add(result)
@@ -203,38 +226,7 @@ def _finish_tiles(
     return [results[spec.index] for spec in context.plan.tiles]
 
 
-def _score_tiles(
-    readers: ReaderPool, specs: Sequence[TileSpec], context: TileContext, threads: int
-) -> Iterator[TileResult]:
-    """Score tiles, in order, with no more than a few waiting."""
-    waiting: deque[Future[TileResult]] = deque()
-    tiles = iter(specs)
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        try:
-            for _ in range(2 * threads):
-                _submit_next(pool, waiting, tiles, readers, context)
-            while waiting:
-                result = waiting.popleft().result()
-                _submit_next(pool, waiting, tiles, readers, context)
-                yield result
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _submit_next(
-    pool: ThreadPoolExecutor,
-    waiting: deque[Future[TileResult]],
-    tiles: Iterator[TileSpec],
-    readers: ReaderPool,
-    context: TileContext,
-) -> None:
-    spec = next(tiles, None)
-    if spec is not None:
-        waiting.append(pool.submit(partial(_score_or_fail, readers, spec, context)))
-
-
-def _score_or_fail(readers: ReaderPool, spec: TileSpec, context: TileContext) -> TileResult:
+def _score_or_fail(readers: ReaderPool, context: TileContext, spec: TileSpec) -> TileResult:
     """Score a tile; where its pixels cannot be read even by a fresh reader, it alone fails."""
     try:
         return score_tile(readers.get(), spec, context)

@@ -12,7 +12,7 @@ from typing import Any
 
 from slidescore.assay import DEFAULT_ASSAY, Assay, LoadedAssay, assay_digest, load_assay
 from slidescore.errors import DiskFullError, InputError, RunFolderBusyError, RunFolderError, SlidescoreError
-from slidescore.execute import Limits, TaskTimeoutError, WorkerCrashError, Workers, available_cores
+from slidescore.execute import Limits, TaskTimeoutError, WorkerCrashError, Workers, available_cores, cores_now
 from slidescore.pipeline.intake import (
     CohortSlide,
     find_inputs,
@@ -25,7 +25,7 @@ from slidescore.pipeline.intake import (
 from slidescore.pipeline.journal import BLOCK_SECONDS
 from slidescore.pipeline.pseudonyms import check_key_file, hide_names, refuse_mixed_names
 from slidescore.pipeline.publish import write_cohort_page
-from slidescore.pipeline.segmenters import SegmenterPlan, plan_segmenter
+from slidescore.pipeline.segmenters import SegmenterPlan, plan_segmenters
 from slidescore.pipeline.slide import SlideJob, SlideOutcome, score_job, slide_key
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS, TIMING_COLUMNS
 from slidescore.report.digests import remove_digests, write_digests
@@ -40,8 +40,11 @@ from slidescore.version import library_versions, slidescore_version
 
 NO_FILE = "no file"
 """Stands for the digest of annotations where a slide has none although a folder of them was given."""
-MAX_WORKERS_A_GPU = 4
-"""Each process keeps some hundred MB of GPU memory for itself; a few keep a GPU busy."""
+MIN_WORKERS_A_GPU, MAX_WORKERS_A_GPU = 2, 4
+"""Two, so that one slide is read while another one is joined and written; each process keeps some hundred MB of the
+GPU's memory, and about a gigabyte of the host's, for itself."""
+CORES_A_WORKER = 4
+"""On a GPU: what is Python of a tile's work holds its process's lock, which more threads would only queue for."""
 DEFAULT_TIMEOUT_S = 600.0
 """Ten minutes: a tile takes seconds, and a slow network share that answers at all answers sooner."""
 DEFAULT_SLIDE_LIMIT_S = 86_400.0
@@ -69,7 +72,8 @@ class RunOptions:
     command
         The command line, for run.json.
     device
-        Where a network runs: auto, cpu, cuda or cuda:N.
+        Where a network runs: auto, cpu, cuda or cuda:N, or several with commas between them, among which slides are
+        spread.
     float32
         Whether a network computes in single precision everywhere, to compare with.
     key_file
@@ -168,8 +172,8 @@ def score_directory(
     given = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(each) for each in inputs]
     if options.roi is not None and not options.roi.is_dir():
         raise InputError("is no directory", where=f"--roi {options.roi}")
-    segmenter = plan_segmenter(loaded.assay, options.device, float32=options.float32)
-    refuse_other_cells(loaded.assay, segmenter.digest)
+    segmenters = plan_segmenters(loaded.assay, options.device, float32=options.float32)
+    refuse_other_cells(loaded.assay, segmenters[0].digest)
     found = find_inputs(given, options.key_file)
     manifest = read_checksums(options.checksums, found, options.key_file)
     if options.key_file is not None:
@@ -178,14 +182,14 @@ def score_directory(
     folder = open_run_folder(Path(out), loaded, overwrite=options.overwrite)
     limits = Limits(options.timeout_s, options.slide_limit_s)
     with held(folder) as lease, Workers(limits) as workers:
-        outcomes = look_at(found, workers, _n_workers(options, segmenter, len(found)), lease)
+        outcomes = look_at(found, workers, _n_workers(options, segmenters, len(found)), lease)
         slides = list(name_slides(found, outcomes, options.key_file, options.roi))
-        cohort = _Cohort(folder, slides, loaded.assay, segmenter, options, on_event or (lambda event: None), manifest)
+        cohort = _Cohort(folder, slides, loaded.assay, segmenters, options, on_event or (lambda event: None), manifest)
         lease.check()
         remove_digests(folder.path)
         # From the moment the folder says that it is a run, a stop leaves a row for every slide.
         try:
-            _write_run_json(folder, loaded, segmenter, options, given, slides, manifest)
+            _write_run_json(folder, loaded, segmenters, options, given, slides, manifest)
             cohort.run(workers, lease)
         except RunFolderBusyError:
             # Another run has the folder now, and its tables stand.
@@ -205,9 +209,15 @@ def score_directory(
         return RunSummary(folder.path, tuple(cohort.rows()), cohort.n_skipped, warnings)
 
 
-def _n_workers(options: RunOptions, segmenter: SegmenterPlan, n_slides: int) -> int:
-    most = MAX_WORKERS_A_GPU if segmenter.device != "cpu" else available_cores()
-    return min(options.workers or min(most, available_cores()), n_slides)
+def _n_workers(options: RunOptions, segmenters: Sequence[SegmenterPlan], n_slides: int) -> int:
+    """Settle how many slides are scored at once: one a core, or a few a GPU."""
+    if options.workers:
+        return min(options.workers, n_slides)
+    n_devices = len(segmenters)
+    if segmenters[0].device == "cpu":
+        return min(available_cores(), n_slides)
+    a_gpu = available_cores() // CORES_A_WORKER // n_devices
+    return min(max(MIN_WORKERS_A_GPU, min(MAX_WORKERS_A_GPU, a_gpu)) * n_devices, n_slides)
 
 
 class _Cohort:
@@ -218,13 +228,14 @@ class _Cohort:
         folder: RunFolder,
         slides: list[CohortSlide],
         assay: Assay,
-        segmenter: SegmenterPlan,
+        segmenters: tuple[SegmenterPlan, ...],
         options: RunOptions,
         listener: Listener,
         manifest: Manifest | None = None,
     ) -> None:
         self.folder, self.slides, self.assay, self.options, self.listener = folder, slides, assay, options, listener
-        self.segmenter, self.manifest = segmenter, manifest
+        # They differ in the device only; what names a result is the same for all.
+        self.segmenters, self.segmenter, self.manifest = segmenters, segmenters[0], manifest
         self.records: dict[int, dict[str, Any]] = {}
         self.failures: dict[int, SlidescoreError] = {}
         self.keys: dict[int, dict[str, Any]] = {}
@@ -258,16 +269,20 @@ class _Cohort:
         # From here on a row for every slide survives even a stop that leaves no time to write one.
         self._write_tables()
         if jobs:
-            n_workers = _n_workers(self.options, self.segmenter, len(jobs))
-            threads = max(1, available_cores() // n_workers)
             workers.run(
                 score_job,
-                [replace(job, threads=threads) for job in jobs],
-                n_workers=n_workers,
+                jobs,
+                n_workers=_n_workers(self.options, self.segmenters, len(jobs)),
                 on_report=lambda task, progress: self._tell("progress", numbers[task], progress=progress),
                 on_end=lambda task, outcome: self._end(numbers[task], outcome),
                 on_tick=lease.check,
+                fit=self._on_device,
+                n_cores=available_cores(),
             )
+
+    def _on_device(self, job: SlideJob, slot: int) -> SlideJob:
+        """Give a job the device of the process that it goes to: a process keeps memory on one GPU, not on each."""
+        return replace(job, segmenter=self.segmenters[slot % len(self.segmenters)])
 
     def publish(self, lease: Lease) -> None:
         """Write what describes the whole cohort, if the folder is still this run's."""
@@ -320,8 +335,9 @@ class _Cohort:
         )  # fmt: skip
         return SlideJob(
             slide.source.path, slide.identity, self.assay, self.segmenter,
-            self.folder.slide(slide.identity.slide_id).path, key, options.mpp, roi, 1, options.overlay_mpp, notes,
-            resume=not options.overwrite, journal_s=options.journal_s, checksums=options.checksums,
+            self.folder.slide(slide.identity.slide_id).path, key, options.mpp, roi, available_cores(),
+            options.overlay_mpp, notes, resume=not options.overwrite, journal_s=options.journal_s,
+            checksums=options.checksums, allowed=cores_now,
         )  # fmt: skip
 
     def _end(self, number: int, outcome: SlideOutcome | SlidescoreError) -> None:
@@ -388,7 +404,7 @@ def _failed_row(slide: CohortSlide, reason: str, assay: Assay, segmenter: Segmen
 def _write_run_json(
     folder: RunFolder,
     loaded: LoadedAssay,
-    segmenter: SegmenterPlan,
+    segmenters: Sequence[SegmenterPlan],
     options: RunOptions,
     given: Sequence[Path],
     slides: Sequence[CohortSlide],
@@ -399,12 +415,12 @@ def _write_run_json(
         "schema": RUN_SCHEMA,
         "tool": "slidescore",
         "assay": {"name": loaded.assay.name, "digest": assay_digest(loaded.assay), "text": loaded.text},
-        "model": {"name": segmenter.name, "digest": segmenter.digest},
+        "model": {"name": segmenters[0].name, "digest": segmenters[0].digest},
         "versions": library_versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "pseudonymized": hidden,
         "command": [] if hidden else list(options.command),
-        "devices": [_device_text(segmenter)],
+        "devices": [_device_text(segmenter) for segmenter in segmenters],
         "inputs": [] if hidden else [str(path) for path in given],
         "roi": str(options.roi) if options.roi and not hidden else None,
         "overlay_mpp": options.overlay_mpp,

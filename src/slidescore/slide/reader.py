@@ -113,7 +113,8 @@ class SlideReader(Protocol):
         level, factor
             Which level, and how many of its pixels a side a block has.
         corner, size
-            (x, y) and (width, height) in blocks; within the level.
+            (x, y) and (width, height) in blocks; may reach past the level, where nothing is valid. A block that the
+            level's end cuts is not valid either.
         halved
             Decode at half the resolution, which is not exact; only where `can_halve`.
 

@@ -165,16 +165,15 @@ def read_analysis(
     unit = 1 if grid.factor.is_integer() else _UNITS
     x0, x1, x_edges = _inside(x_px, width_px, grid.factor, unit, grid.level_width_px)
     y0, y1, y_edges = _inside(y_px, height_px, grid.factor, unit, grid.level_height_px)
-    where = (slice(y0, y1), slice(x0, x1))
     if x0 >= x1 or y0 >= y1:
         return _nothing(width_px, height_px)
     if unit == 1:
-        corner, size = (x_px + x0, y_px + y0), (x1 - x0, y1 - y0)
-        means = reader.read_means(grid.level, int(grid.factor), corner, size, halved=grid.halved)
-        if means is None and grid.halved:
-            raise SlideOpenError("the slide can no longer be decoded at half its resolution")
+        size = width_px, height_px
+        means = reader.read_means(grid.level, int(grid.factor), (x_px, y_px), size, halved=grid.halved)
         if means is not None:
-            return _placed(means, where, width_px, height_px)
+            return means
+        if grid.halved:
+            raise SlideOpenError("the slide can no longer be decoded at half its resolution")
     left, top = int(x_edges[0] // unit), int(y_edges[0] // unit)
     right, bottom = int(-(-x_edges[-1] // unit)), int(-(-y_edges[-1] // unit))
     rgba = _read_level(reader, grid, left, top, right - left, bottom - top)
@@ -182,21 +181,16 @@ def read_analysis(
         inside = average_blocks(rgba, int(grid.factor), _OPAQUE_ALPHA)
     else:
         inside = average_area(rgba, x_edges - left * unit, y_edges - top * unit, unit, _OPAQUE_ALPHA)
-    return _placed(inside, where, width_px, height_px)
+    if inside[1].shape == (height_px, width_px):
+        return inside
+    rgb, valid = _nothing(width_px, height_px)
+    rgb[y0:y1, x0:x1], valid[y0:y1, x0:x1] = inside
+    return rgb, valid
 
 
 def _nothing(width_px: int, height_px: int) -> Means:
     """Make a window of which the slide holds nothing."""
     return np.full((height_px, width_px, 3), _WHITE, np.uint8), np.zeros((height_px, width_px), np.bool_)
-
-
-def _placed(inside: Means, where: tuple[slice, slice], width_px: int, height_px: int) -> Means:
-    """Put what lies within the level where it belongs in a window; as it is where that is all of it."""
-    if inside[1].shape == (height_px, width_px):
-        return inside
-    rgb, valid = _nothing(width_px, height_px)
-    rgb[where], valid[where] = inside
-    return rgb, valid
 
 
 def _pixels_needed(level_px: int, factor: float) -> int:

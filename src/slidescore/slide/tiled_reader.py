@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidescore.errors import SlideOpenError
-from slidescore.slide.jpeg_codes import decode_into, with_head
+from slidescore.slide.jpeg_codes import decode_into, make_desk, with_head
 from slidescore.slide.jpeg_levels import JpegLevel
 from slidescore.slide.openslide_reader import OpenSlideReader
 from slidescore.slide.reader import Means, check_request
@@ -120,9 +120,8 @@ class TiledReader:
                 out[part.of_window] = 0
             elif part.is_whole(tiles):
                 # Windows beside this one hardly need a tile that lies wholly in it.
-                desk = self._desk((tiles.tile_height, tiles.tile_width, _RGBA))
-                self._decode(tiles, part.number, desk)
-                out[part.of_window] = desk
+                shape = tiles.tile_height, tiles.tile_width, _RGBA
+                out[part.of_window] = self._decode(tiles, part.number, shape)
             else:
                 out[part.of_window] = self._kept(tiles, level, part.number)[part.of_tile]
         return out
@@ -163,13 +162,16 @@ class TiledReader:
         tiles = self.levels[level]
         if tiles is None or not self._fits(tiles, factor) or (halved and factor % 2):
             return None
-        rgb = np.empty((size[1], size[0], _RGB), np.uint8)
-        valid = np.ones((size[1], size[0]), np.bool_)
+        (width, height), (end_x, end_y) = size, (tiles.width // factor, tiles.height // factor)
+        if min(corner) >= 0 and corner[0] + width <= end_x and corner[1] + height <= end_y:
+            rgb, valid = np.empty((height, width, _RGB), np.uint8), np.ones((height, width), np.bool_)
+        else:
+            rgb, valid = np.full((height, width, _RGB), _WHITE, np.uint8), np.zeros((height, width), np.bool_)
         try:
             for part in _parts(tiles, corner, size, factor):
                 if tiles.counts[part.number]:
                     means = self._averaged(tiles, level, part.number, factor, halved=halved)
-                    rgb[part.of_window] = means[part.of_tile]
+                    rgb[part.of_window], valid[part.of_window] = means[part.of_tile], True
                 else:
                     rgb[part.of_window], valid[part.of_window] = _WHITE, False
         except SlideOpenError:
@@ -216,17 +218,27 @@ class TiledReader:
             raise SlideOpenError(f"cannot be read: {error.strerror}", where=str(self._path)) from error
         return with_head(piece, tiles.head)
 
-    def _decode(self, tiles: JpegLevel, number: int, pixels: npt.NDArray[np.uint8], *, halved: bool = False) -> None:
-        """Decode a tile to a given place, see `slidescore.slide.jpeg_codes.decode_into`."""
-        decode_into(self._codes(tiles, number), pixels, halved=halved)
+    def _decode(
+        self, tiles: JpegLevel, number: int, shape: tuple[int, int, int], *, halved: bool = False
+    ) -> npt.NDArray[np.uint8]:
+        """Decode a tile to the calling thread's own place, where its next tile overwrites it.
+
+        Returns
+        -------
+        numpy.ndarray
+            uint8, of `shape`: RGB or RGBA.
+        """
+        desk: npt.NDArray[np.uint8] | None = getattr(self._own, "desk", None)
+        if desk is None or desk.shape != shape:
+            desk = self._own.desk = make_desk(*shape)
+        decode_into(self._codes(tiles, number), desk, halved=halved)
+        return desk
 
     def _kept(self, tiles: JpegLevel, level: int, number: int) -> npt.NDArray[np.uint8]:
         """Decode a tile, or find it decoded; uint8, (tile_height, tile_width, 4), RGBA, not to be written to."""
 
         def decode() -> npt.NDArray[np.uint8]:
-            pixels = np.empty((tiles.tile_height, tiles.tile_width, _RGBA), np.uint8)
-            self._decode(tiles, number, pixels)
-            return pixels
+            return self._decode(tiles, number, (tiles.tile_height, tiles.tile_width, _RGBA)).copy()
 
         return self._cache.get((level, number), decode)
 
@@ -239,26 +251,15 @@ class TiledReader:
         def decode() -> npt.NDArray[np.uint8]:
             by = factor // 2 if halved else factor
             height, width = tiles.tile_height * by // factor, tiles.tile_width * by // factor
-            if by == 1:
-                pixels = np.empty((height, width, _RGB), np.uint8)
-                self._decode(tiles, number, pixels, halved=halved)
-                return pixels
-            pixels = self._desk((height, width, _RGBA))
-            self._decode(tiles, number, pixels, halved=halved)
-            return average_opaque(pixels, by)
+            pixels = self._decode(tiles, number, (height, width, _RGB if by == 1 else _RGBA), halved=halved)
+            return pixels.copy() if by == 1 else average_opaque(pixels, by)
 
         return self._cache.get((level, number, factor, halved), decode)
 
-    def _desk(self, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
-        """Give the calling thread its own place to decode to; what it held before is lost."""
-        desk: npt.NDArray[np.uint8] | None = getattr(self._own, "desk", None)
-        if desk is None or desk.shape != shape:
-            desk = self._own.desk = np.empty(shape, np.uint8)
-        return desk
 
 
 def _parts(tiles: JpegLevel, corner: tuple[int, int], size: tuple[int, int], factor: int) -> Iterator[_Part]:
-    """Cut a window into what each tile gives to it, as far as the level reaches.
+    """Cut a window into what each tile gives to it, as far as whole blocks of the level reach.
 
     Parameters
     ----------
@@ -271,8 +272,7 @@ def _parts(tiles: JpegLevel, corner: tuple[int, int], size: tuple[int, int], fac
     """
     (x, y), (width, height) = corner, size
     tile_width, tile_height = tiles.tile_width // factor, tiles.tile_height // factor
-    x_end = min(x + width, -(-tiles.width // factor), tiles.columns * tile_width)
-    y_end = min(y + height, -(-tiles.height // factor), tiles.rows * tile_height)
+    x_end, y_end = min(x + width, tiles.width // factor), min(y + height, tiles.height // factor)
     for row in range(max(y, 0) // tile_height, -(-y_end // tile_height)):
         top = row * tile_height
         y0, y1 = max(y, top, 0), min(y_end, top + tile_height)
