@@ -16,7 +16,14 @@ def main() -> None:
         slide = Path(folder) / "slide.tiff"
         drawing = [sys.executable, str(HERE / "draw_big_slide.py"), str(slide), "--size", "12288", "--tissue", "0.3"]
         subprocess.run(drawing, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for command in (["separation.py"], ["reader.py", str(slide)], ["network.py"], ["end_to_end.py", str(slide)]):
+        for command in (
+            ["separation.py"],
+            ["reader.py", str(slide)],
+            ["network.py"],
+            ["end_to_end.py", str(slide)],
+            ["section.py"],
+            ["gpu.py"],
+        ):
             subprocess.run([sys.executable, str(HERE / command[0]), *command[1:]], check=True)
 
 

@@ -9,7 +9,15 @@ import torch
 
 from slidescore.errors import InputError
 from slidescore.nn import device as device_module
-from slidescore.nn.device import Device, cpu_gains_from_bf16, cpu_has_bf16, list_gpus, one_thread_each, resolve_device
+from slidescore.nn.device import (
+    Device,
+    cpu_gains_from_bf16,
+    cpu_has_bf16,
+    list_gpus,
+    one_thread_each,
+    resolve_device,
+    resolve_devices,
+)
 
 
 @pytest.fixture
@@ -30,10 +38,10 @@ def machine(monkeypatch):
     [
         (0, True, "auto", "cpu", "cpu-bf16"),
         (0, False, "auto", "cpu", "cpu-float32"),
-        (2, True, "auto", "cuda:0", "cuda-float16"),
+        (2, True, "auto", "cuda:0", "cuda-float16x4"),
         (2, True, "cpu", "cpu", "cpu-bf16"),
-        (2, True, "cuda", "cuda:0", "cuda-float16"),
-        (2, True, "cuda:1", "cuda:1", "cuda-float16"),
+        (2, True, "cuda", "cuda:0", "cuda-float16x4"),
+        (2, True, "cuda:1", "cuda:1", "cuda-float16x4"),
     ],
 )
 def test_a_device_and_its_precision(machine, gpus, bf16, asked, name, profile):
@@ -43,11 +51,43 @@ def test_a_device_and_its_precision(machine, gpus, bf16, asked, name, profile):
     assert found.hardware == ("CPU" if name == "cpu" else f"GPU {name[-1]}")
 
 
-@pytest.mark.parametrize(("asked", "profile"), [("cpu", "cpu-float32"), ("cuda", "cuda-float32")])
+@pytest.mark.parametrize(("asked", "profile"), [("cpu", "cpu-float32"), ("cuda", "cuda-float32x4")])
 def test_single_precision_can_be_had_everywhere(machine, asked, profile):
     machine(gpus=1)
     found = resolve_device(asked, float32=True)
     assert (found.profile, found.dtype) == (profile, torch.float32)
+
+
+def test_several_devices_of_one_kind(machine, monkeypatch):
+    machine(gpus=3)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "GPU")
+    assert [device.name for device in resolve_devices("cuda:0,cuda:2")] == ["cuda:0", "cuda:2"]
+    assert [device.name for device in resolve_devices("cuda:1,cuda")] == ["cuda:1", "cuda:0"]
+    assert resolve_devices("auto") == (resolve_device("auto"),)
+    assert resolve_devices("cpu", float32=True) == (resolve_device("cpu", float32=True),)
+    assert {device.profile for device in resolve_devices("cuda:0,cuda:1", float32=True)} == {"cuda-float32x4"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("cuda:0,cuda:1", "cuda:1 (GPU 1) computes otherwise than cuda:0 (GPU 0)"),
+        ("cuda:0,cpu", "cpu (CPU) computes otherwise than cuda:0 (GPU 0)"),
+        ("cuda:0,cuda", "cuda:0 is named twice"),
+        ("cpu,cpu", "cpu is named twice"),
+        ("cuda:0,cuda:7", "there is no such GPU: 2 found"),
+        ("auto,cuda:0", "no such devices"),
+        ("cuda:0,", "no such devices"),
+        ("cuda:0, cuda:1", "no such devices"),
+        ("", "no such device"),
+    ],
+)
+def test_devices_that_do_not_go_together_are_one_line(machine, asked, said):
+    machine(gpus=2)
+    with pytest.raises(InputError) as caught:
+        resolve_devices(asked)
+    assert said in str(caught.value)
+    assert caught.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from slidescore.execute import WorkerCrashError, Workers
 from slidescore.pipeline import cohort
 from slidescore.pipeline.cohort import RunOptions, SlideEvent, score_directory
 from slidescore.pipeline.rescore import rescore
+from slidescore.pipeline.segmenters import SegmenterPlan, plan_segmenters
 from slidescore.pipeline.slide import SlideOutcome
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
 from slidescore.report.files import read_json, write_json
@@ -371,3 +372,59 @@ def test_a_tile_that_cannot_be_read_is_counted_and_never_scored(
     folder = tmp_path / "run" / "slides" / row["slide_id"]
     assert (folder / "overlay.tiff").is_file()
     assert (folder / "report.html").is_file()
+
+
+# ---- several devices, and cores ----
+
+
+def _gpus(n: int) -> tuple[SegmenterPlan, ...]:
+    plan = SegmenterPlan("classical", "classical-1", "cpu-float32-classical-exact", "cpu", "GPU", False)
+    return tuple(replace(plan, device=f"cuda:{k}") for k in range(n))
+
+
+@pytest.mark.parametrize(
+    ("n_gpus", "cores", "slides", "asked", "expected"),
+    [
+        (0, 16, 40, None, 16),
+        (0, 16, 3, None, 3),
+        (1, 16, 40, None, 4),
+        (1, 2, 40, None, 2),
+        (1, 64, 40, None, 4),
+        (2, 16, 40, None, 4),
+        (2, 64, 40, None, 8),
+        (2, 64, 3, None, 3),
+        (2, 16, 40, 1, 1),
+        (1, 16, 40, 9, 9),
+    ],
+)
+def test_how_many_slides_are_scored_at_once(monkeypatch, n_gpus, cores, slides, asked, expected):
+    monkeypatch.setattr(cohort, "available_cores", lambda: cores)
+    plans = _gpus(n_gpus) or (replace(_gpus(1)[0], device="cpu"),)
+    assert cohort._n_workers(RunOptions(workers=asked), plans, slides) == expected
+
+
+def test_slides_are_spread_over_the_devices_and_all_of_them_are_named(slides, tmp_path, monkeypatch) -> None:
+    given: list[tuple[int, str, int]] = []
+
+    class Noting(Workers):
+        def run(self, work: Any, tasks: Any, *, n_workers: int, **named: Any) -> None:
+            fit = named.get("fit")
+            if fit is not None:
+                assert named["n_cores"] == cohort.available_cores()
+                for number, task in enumerate(tasks):
+                    job = fit(task, number % n_workers)
+                    given.append((number, job.segmenter.device, job.threads))
+                named["fit"] = lambda job, slot: replace(job, segmenter=replace(job.segmenter, device="cpu"))
+            super().run(work, tasks, n_workers=n_workers, **named)
+
+    def plans(assay: Any, devices: str, *, float32: bool) -> tuple[SegmenterPlan, ...]:
+        [plan] = plan_segmenters(assay, "cpu")
+        return tuple(replace(plan, device=name, hardware="GPU") for name in devices.split(","))
+
+    monkeypatch.setattr(cohort, "Workers", Noting)
+    monkeypatch.setattr(cohort, "plan_segmenters", plans)
+    score_directory(slides, tmp_path / "run", options=RunOptions(workers=2, device="cuda:0,cuda:1", overlay_mpp=None))
+    cores = cohort.available_cores()
+    assert given == [(0, "cuda:0", cores), (1, "cuda:1", cores), (2, "cuda:0", cores)]
+    assert read_json(tmp_path / "run" / "run.json")["devices"] == ["cuda:0 (GPU)", "cuda:1 (GPU)"]
+    assert [row["status"] for row in rows_of(tmp_path / "run")] == ["scored"] * 3

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,12 @@ from slidescore.assay import Assay, LoadedAssay, parse_assay
 from slidescore.cells import CELL_SCHEMA
 from slidescore.cells.table import floats
 from slidescore.errors import AssayError, DeviceMemoryError, InputError, ModelError, RunFolderError, UnknownNameError
+from slidescore.nn import device as device_module
 from slidescore.nn import weights
 from slidescore.nn.card import CARD_FILE, WEIGHTS_FILE, read_card, read_weights
-from slidescore.nn.device import cpu_gains_from_bf16
+from slidescore.nn.device import Device, cpu_gains_from_bf16
+from slidescore.nn.gathering import BatchRunner, Gatherer
+from slidescore.nn.segmenter import NetworkSegmenter, calibrated
 from slidescore.pipeline import analysis as analysis_module
 from slidescore.pipeline import segmenters
 from slidescore.pipeline.analysis import SlideAnalysis, analyze_slide
@@ -33,7 +37,14 @@ from slidescore.pipeline.cohort import RunOptions, score_directory
 from slidescore.pipeline.export import export_run
 from slidescore.pipeline.judge import SlideIdentity, SlideResult, judge_slide
 from slidescore.pipeline.rescore import rescore
-from slidescore.pipeline.segmenters import SegmenterPlan, build_planned, build_segmenter, plan_segmenter
+from slidescore.pipeline.segmenters import (
+    SegmenterPlan,
+    build_planned,
+    build_segmenter,
+    extra_threads,
+    plan_segmenter,
+    plan_segmenters,
+)
 from slidescore.pipeline.slide import SlideJob, score_job, slide_key
 from slidescore.report.files import read_json, read_parquet, write_json
 from slidescore.report.run_folder import SlideFolder
@@ -231,6 +242,20 @@ def test_the_classical_segmenter_knows_no_gpu(assay):
     assert build_segmenter(assay).digest == plan_segmenter(assay).digest == "classical-1"
 
 
+def test_plans_of_several_gpus_differ_in_the_device_alone(networked, monkeypatch):
+    settled = tuple(Device(f"cuda:{k}", "float16", "GPU") for k in range(2))
+    monkeypatch.setattr(device_module, "resolve_devices", lambda asked, *, float32: settled)
+    first, second = plan_segmenters(networked, "cuda:0,cuda:1")
+    assert (first.device, second.device) == ("cuda:0", "cuda:1")
+    assert replace(second, device="cuda:0") == first
+    assert first.profile == "cuda-float16x4-network-exact"
+    # Threads that wait for a batch keep no core busy.
+    assert extra_threads(first) == device_module.BATCH_TILES
+    assert extra_threads(replace(first, device="cpu")) == 0
+    with pytest.raises(InputError, match="one slide runs on one device"):
+        plan_segmenter(networked, "cuda:0,cuda:1")
+
+
 def test_the_rule_by_probability_needs_a_segmenter_that_tells_types(loaded_assay):
     text = loaded_assay.text.replace("  rule: all", "  rule: probability")
     with pytest.raises(AssayError) as caught:
@@ -366,6 +391,37 @@ def test_a_model_named_by_its_path_is_found_from_anywhere_and_kept_in_the_run(tm
     shutil.rmtree(study)
     monkeypatch.chdir(tmp_path)
     assert rescore(run, tmp_path / "again").rows[0]["h_score"] == again.rows[0]["h_score"]
+
+
+# ---- tiles that share a GPU, with a CPU in its place ----
+
+
+def test_tiles_that_are_computed_together_give_the_same_slide_in_any_order(island, networked, monkeypatch):
+    built: list[Gatherer] = []
+
+    def build(assay: Assay, plan: SegmenterPlan) -> NetworkSegmenter:
+        plain = build_planned(assay, replace(plan, device="cpu"))
+        assert isinstance(plain, NetworkSegmenter)
+        calibrate = partial(calibrated, calibration=plain.calibration)
+        built.append(Gatherer(BatchRunner(plain.network, Device("cpu", "float32", "CPU"), calibrate)))
+        return replace(plain, gatherer=built[-1])
+
+    monkeypatch.setattr(analysis_module, "build_planned", build)
+    small = networked.model_copy(update={"tiles": networked.tiles.model_copy(update={"core_px": 128})})
+    plan = replace(plan_segmenter(small, "cpu", float32=True), device="cuda:0", profile="cuda-float32x4-network-exact")
+
+    def measured(threads: int, seed: int | None) -> SlideAnalysis:
+        reader = ArrayReader(island.rgb, mpp=island.mpp)
+        return analyze_slide(lambda: reader, small, plan=plan, threads=threads, shuffle_seed=seed)
+
+    alone, together = measured(1, None), measured(5, 3)
+    assert alone.facts["device"] == "cuda"
+    assert alone.facts["analysis"]["n_tiles"] > 8
+    assert alone.cells.num_rows > 100
+    assert together.cells.equals(alone.cells)
+    assert together.tiles.equals(alone.tiles)
+    # Nothing is left open or in use when a slide has ended.
+    assert all(not gatherer._open and len(gatherer._free) == gatherer._n_desks for gatherer in built)
 
 
 # ---- a GPU whose memory does not suffice ----

@@ -22,7 +22,7 @@ def test_no_disk_cache_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(numba, "njit", njit)
     function = len
-    assert averaging._compiled(function) is function  # type: ignore[arg-type]
+    assert averaging.compiled(function) is function  # type: ignore[arg-type]
     assert asked == [True, False]
 
 

@@ -169,9 +169,11 @@ def _boxes(labels: NDArray[np.int32], n: int) -> NDArray[np.int64]:
         x = 0
         while x < row.size:
             # Most pixels are of no label; eight of them are passed over at once.
-            if x + 8 <= row.size and (  # noqa: PLR2004
-                row[x] | row[x + 1] | row[x + 2] | row[x + 3] | row[x + 4] | row[x + 5] | row[x + 6] | row[x + 7]
-            ) == 0:
+            if (
+                x + 8 <= row.size
+                and (row[x] | row[x + 1] | row[x + 2] | row[x + 3] | row[x + 4] | row[x + 5] | row[x + 6] | row[x + 7])
+                == 0
+            ):
                 x += 8
                 continue
             k = row[x]

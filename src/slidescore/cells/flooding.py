@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 TOP_OD, STEP_OD, N_STEPS = 2.0, 0.002, 1500
 """Priorities run from 2 OD downwards in steps of 0.002 OD; what lies below -1 OD shares the last bucket."""
 TOP, STEP = np.float32(TOP_OD), np.float32(STEP_OD)
-OPEN, RIM, SEED, SEEN = 1, 2, 4, 8
-"""Bits of a pixel's state: may still be flooded; lies on the rim of the picture; is a seed; belongs to a part that is
-being flooded."""
-N_WAYS = 4
-"""A pixel floods those above, left, right and below it, in this order."""
+OPEN, RIM = 1, 2
+"""Bits of a pixel's state: may still be flooded; lies on the upper rim of the picture, and in the bits that follow on
+the left, the right and the lower one."""
 
 
 def flood(height: NDArray[np.float32], seeds: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -56,8 +54,9 @@ def rise(
         int64, (N,): their flat indices, in order.
     """
     state = mask.astype(np.uint8)
-    for rim in (state[0], state[-1], state[:, 0], state[:, -1]):
-        rim |= RIM
+    # In the order in which neighbours are asked.
+    for number, rim in enumerate((state[0], state[:, 0], state[:, -1], state[-1])):
+        rim |= RIM << number
     _rise(
         np.ascontiguousarray(height).reshape(-1), labels.reshape(-1), state.reshape(-1), mask.shape[1],
         seeds, np.empty(mask.size, np.int32), np.empty(mask.size, np.int32),
@@ -83,84 +82,45 @@ def _rise(
     pixel: NDArray[np.int32],
     after: NDArray[np.int32],
 ) -> None:
-    """Flood one connected part of the mask after the other: parts know nothing of each other, and each fits a cache."""
-    # One first-in, first-out list a step: `head` and `tail` by step, `pixel` and `after` by entry.
+    # One first-in, first-out list a step: `head` and `tail` by step, `pixel` and `after` by entry. A pixel enters at
+    # most once. All in one function: to pass an array on costs as much as a pixel does.
     head = np.full(N_STEPS, -1, dtype=np.int32)
     tail = np.full(N_STEPS, -1, dtype=np.int32)
     ways = np.array([-columns, -1, 1, columns])
+    n = 0
     for seed in seeds:
-        state[seed] |= SEED
-    for seed in seeds:
-        if not state[seed] & SEED:
+        state[seed] &= ~OPEN
+        step = _step(height[seed])
+        if tail[step] < 0:
+            head[step] = n
+        else:
+            after[tail[step]] = n
+        tail[step], pixel[n], after[n] = n, seed, -1
+        n += 1
+    step, done = 0, 0
+    while done < n:
+        entry = head[step]
+        if entry < 0:
+            step += 1
             continue
-        # Its part, with the seeds in it.
-        pixel[0] = seed
-        state[seed] |= SEEN
-        n, done, n_seeds = 1, 0, 0
-        while done < n:
-            here = np.int64(pixel[done])
-            done += 1
-            if state[here] & SEED:
-                state[here] &= ~SEED
-                after[n_seeds] = here
-                n_seeds += 1
-            at_rim = state[here] & RIM != 0
-            for number in range(N_WAYS):
-                there = here + ways[number]
-                if at_rim and _is_beyond(here, there, columns, state.size):
-                    continue
-                if state[there] & (OPEN | SEEN) == OPEN:
-                    state[there] |= SEEN
-                    pixel[n] = there
-                    n += 1
-        # In reading order, whatever way the part was gone through.
-        own_seeds = np.sort(after[:n_seeds])
-        step, n = N_STEPS, 0
-        for place in own_seeds:
-            own_step = _step(height[place])
-            step = min(step, own_step)
-            state[place] &= RIM
-            pixel[n] = place
-            _append(head, tail, after, own_step, n)
-            n += 1
-        done = 0
-        while done < n:
-            entry = head[step]
-            if entry < 0:
-                step += 1
+        done += 1
+        head[step] = after[entry]
+        if head[step] < 0:
+            tail[step] = -1
+        here = np.int64(pixel[entry])
+        label, own_state = labels[here], np.int64(state[here])
+        for number in range(ways.size):
+            if own_state & (RIM << number):
                 continue
-            done += 1
-            head[step] = after[entry]
-            if head[step] < 0:
-                tail[step] = -1
-            here = np.int64(pixel[entry])
-            at_rim = state[here] & RIM != 0
-            for number in range(N_WAYS):
-                there = here + ways[number]
-                if at_rim and _is_beyond(here, there, columns, state.size):
-                    continue
-                if state[there] & OPEN:
-                    state[there] &= RIM
-                    labels[there] = labels[here]
-                    pixel[n] = there
-                    # A brighter pixel behind a darker one floods now: water does not rise again.
-                    _append(head, tail, after, max(_step(height[there]), step), n)
-                    n += 1
-
-
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
-def _is_beyond(here: int, there: int, columns: int, size: int) -> bool:
-    """Whether a step from the rim of the picture leads out of it; one to the side must not end in another row."""
-    if there < 0 or there >= size:
-        return True
-    return abs(there - here) == 1 and there // columns != here // columns
-
-
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
-def _append(head: NDArray[np.int32], tail: NDArray[np.int32], after: NDArray[np.int32], step: int, entry: int) -> None:
-    after[entry] = -1
-    if tail[step] < 0:
-        head[step] = entry
-    else:
-        after[tail[step]] = entry
-    tail[step] = entry
+            there = here + ways[number]
+            if state[there] & OPEN:
+                state[there] &= ~OPEN
+                labels[there] = label
+                # A brighter pixel behind a darker one floods now: water does not rise again.
+                at = max(_step(height[there]), step)
+                if tail[at] < 0:
+                    head[at] = n
+                else:
+                    after[tail[at]] = n
+                tail[at], pixel[n], after[n] = n, there, -1
+                n += 1

@@ -19,7 +19,7 @@ Plane = NDArray[np.float32]
 STRAIGHT = np.float32(1.0)
 DIAGONAL = np.float32(91750 / 65536)
 KNIGHT = np.float32(143976 / 65536)
-"""Lengths of the mask's steps in px: 1, 1.4 and 2.1969 (a knight's move in chess), rounded to 1/65536 as OpenCV does."""
+"""Lengths of the mask's steps in px: 1, 1.4 and 2.1969 (a knight's move in chess), in 1/65536 as OpenCV has them."""
 FAR = np.float32(1e9)
 """Stands for pixels that no cell can reach."""
 MARGIN = 2

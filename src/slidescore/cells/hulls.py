@@ -31,14 +31,14 @@ def are_solid(
         The share.
     """
     # A hull is no larger than what holds it, so what fills so much of that fills as much of its hull.
-    solid = wanted & (area / np.maximum(octagon_areas(labels, boxes, wanted), 1) >= least)
-    for k in np.flatnonzero(wanted & ~solid):
+    solid: NDArray[np.bool_] = wanted & (area / np.maximum(octagon_areas(labels, boxes, wanted), 1) >= least)
+    for k in np.flatnonzero(wanted & ~solid).tolist():
         solid[k] = solidity(labels, boxes[k + 1], k + 1) >= least
     return solid
 
 
 def solidity(labels: NDArray[np.int32], box: NDArray[np.int64], label: int) -> float:
-    """Return the share of its convex hull, in whole pixels, that a region fills; its box is half-open y0, x0, y1, x1."""
+    """Return the share of its convex hull, in whole pixels, that a region fills; `box` is half-open y0, x0, y1, x1."""
     y0, x0, y1, x1 = box
     own = (labels[y0:y1, x0:x1] == label).astype(np.uint8)
     hull = cv2.convexHull(cv2.findNonZero(own))
@@ -46,9 +46,7 @@ def solidity(labels: NDArray[np.int32], box: NDArray[np.int64], label: int) -> f
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def octagon_areas(
-    labels: NDArray[np.int32], boxes: NDArray[np.int64], wanted: NDArray[np.bool_]
-) -> NDArray[np.int64]:
+def octagon_areas(labels: NDArray[np.int32], boxes: NDArray[np.int64], wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Count the pixels of the upright octagon around each wanted region; int64, (n,), 0 for the others.
 
     Its slanted sides lie a pixel further out: a hull is drawn through whole pixels, up to half of one beyond its edge.

@@ -176,7 +176,8 @@ def _select(values: NDArray[np.float32], n: int, wanted: int) -> np.float32:
             low = i
         else:
             break
-    return values[wanted]
+    selected: np.float32 = values[wanted]
+    return selected
 
 
 def _clear_means(

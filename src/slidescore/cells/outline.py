@@ -44,7 +44,7 @@ def trace_outlines(
     outlines = [offsets[starts[k] : starts[k + 1]] for k in np.flatnonzero(keep)]
     if not whole.all():
         place = np.cumsum(keep) - 1
-        for k in np.flatnonzero(~whole):
+        for k in np.flatnonzero(~whole).tolist():
             outlines[place[k]] = _trace_alone(labels, boxes[k + 1], k + 1, centers_px[k], scale_l0)
     return outlines
 
@@ -55,8 +55,9 @@ def _trace_alone(
     """Trace one label by OpenCV, in however many parts it is."""
     y0, x0, y1, x1 = box
     mask = (labels[y0:y1, x0:x1] == label).astype(np.uint8)
-    offsets = (contour_points(mask) + np.array([x0, y0]) - center_px) * scale_l0
-    return np.clip(np.rint(offsets), INT16.min, INT16.max).astype(np.int16)
+    offsets = np.rint((contour_points(mask) + np.array([x0, y0]) - center_px) * scale_l0)
+    outline: NDArray[np.int16] = np.clip(offsets, INT16.min, INT16.max).astype(np.int16)
+    return outline
 
 
 def contour_points(mask: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -57,7 +57,7 @@ def find_rims(
 
 
 def offsets_within(width_px: float) -> NDArray[np.int64]:
-    """List the offsets from a border pixel to all pixels that lie within a width of the border; int64, (N, 2) of y, x."""
+    """List the offsets from a border pixel to all pixels within a width of the border; int64, (N, 2) of y, x."""
     # A border pixel's centre lies half a pixel inside its own side.
     near = np.float32(width_px)
     most = max(0, int(np.ceil(width_px)))

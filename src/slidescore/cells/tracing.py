@@ -2,8 +2,8 @@
 
 An outline follows the outer border of the label on a grid twice as fine (Suzuki and Abe 1985,
 doi 10.1016/0734-189X(85)90016-7), where it turns, and is then simplified (Douglas and Peucker 1973, in the order in
-which `cv2.approxPolyDP` of OpenCV 5 does it for closed curves; older ones measure distances from lines instead of chords,
-which tells where an outline is ragged). Fine pixel d lies at (d + 0.5) / 2 - 0.5 in pixels of the label.
+which `cv2.approxPolyDP` of OpenCV 5 does it for closed curves; older ones measure distances from lines instead of
+chords, which tells where an outline is ragged). Fine pixel d lies at (d + 0.5) / 2 - 0.5 in pixels of the label.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ MOST_VISITS = 16
 """A border passes a fine pixel at most four times, and a pixel has four fine ones."""
 TOLERANCE = 1.0
 """Points nearer than this to the line between two others are left out; in fine pixels."""
+FEWEST_CORNERS = 2
 FARTHEST_ROUNDS = 3
 """Rounds in which the two points that lie farthest apart are looked for."""
 
@@ -101,16 +102,14 @@ def _fit(labels: Labels, label: int, box: NDArray[np.int64]) -> NDArray[np.int64
 
 @numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
 def _in_row(labels: Labels, label: int, y: int, box: NDArray[np.int64]) -> bool:
-    for x in range(box[1], box[3]):
-        if labels[y, x] == label:
-            return True
-    return False
+    x = box[1]
+    while x < box[3] and labels[y, x] != label:
+        x += 1
+    return x < box[3]  # type: ignore[no-any-return]
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _in_one_piece(
-    labels: Labels, label: int, box: NDArray[np.int64], seen: NDArray[np.uint8], stack: Points
-) -> bool:
+def _in_one_piece(labels: Labels, label: int, box: NDArray[np.int64], seen: NDArray[np.uint8], stack: Points) -> bool:
     """Tell whether a label holds together, corners counting as touch."""
     y0, x0, y1, x1 = box[0], box[1], box[2], box[3]
     begin, end, pixels, simple = x0, x1, 0, True
@@ -153,7 +152,7 @@ def _in_one_piece(
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _follow(labels: Labels, label: int, box: NDArray[np.int64], border: Points) -> int:
-    """Follow the outer border from its first fine pixel in reading order; writes x, y of turns, returns their number."""
+    """Follow the outer border from its first fine pixel in reading order; writes x, y of turns, returns how many."""
     height, width = 2 * labels.shape[0], 2 * labels.shape[1]
     x = 2 * box[1]
     while labels[box[0], x >> 1] != label:
@@ -164,29 +163,24 @@ def _follow(labels: Labels, label: int, box: NDArray[np.int64], border: Points) 
     turn = LEFT
     for _ in range(N_TURNS):
         turn = (turn - 1) & LAST_TURN
-        if _holds(labels, label, x + STEP_X[turn], y + STEP_Y[turn], height, width):
+        last_x, last_y = x + STEP_X[turn], y + STEP_Y[turn]
+        if 0 <= last_x < width and 0 <= last_y < height and labels[last_y >> 1, last_x >> 1] == label:
             break
-    last_x, last_y = x + STEP_X[turn], y + STEP_Y[turn]
     n, before = 0, turn ^ LEFT
     while True:
         for _ in range(N_TURNS):
             turn = (turn + 1) & LAST_TURN
-            if _holds(labels, label, x + STEP_X[turn], y + STEP_Y[turn], height, width):
+            u, v = x + STEP_X[turn], y + STEP_Y[turn]
+            if 0 <= u < width and 0 <= v < height and labels[v >> 1, u >> 1] == label:
                 break
         if turn != before:
             border[n, 0], border[n, 1] = x, y
             n += 1
             before = turn
-        next_x, next_y = x + STEP_X[turn], y + STEP_Y[turn]
-        if next_x == first_x and next_y == first_y and x == last_x and y == last_y:
+        if u == first_x and v == first_y and x == last_x and y == last_y:
             return n
-        x, y = next_x, next_y
+        x, y = u, v
         turn = (turn + LEFT) & LAST_TURN
-
-
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
-def _holds(labels: Labels, label: int, x: int, y: int, height: int, width: int) -> bool:
-    return 0 <= x < width and 0 <= y < height and labels[np.uint64(y >> 1), np.uint64(x >> 1)] == label
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -204,9 +198,10 @@ def _simplify(points: Points, n: int, corners: Points, stack: Points) -> int:
                 farthest, away = dx * dx + dy * dy, j
         near = farthest <= TOLERANCE**2
     if near:
-        corners[0] = points[start]
+        corners[0, 0], corners[0, 1] = points[start, 0], points[start, 1]
         return 1
-    return _clean(corners, _split(points, n, start, (start + away) % n, corners, stack))
+    count: int = _clean(corners, _split(points, n, start, (start + away) % n, corners, stack))
+    return count
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -236,7 +231,7 @@ def _split(points: Points, n: int, first: int, second: int, corners: Points, sta
                 most, cut = off, at
             at = at + 1 if at + 1 < n else 0
         if most <= TOLERANCE**2 * chord:
-            corners[count] = points[start]
+            corners[count, 0], corners[count, 1] = points[start, 0], points[start, 1]
             count += 1
         else:
             stack[depth, 0], stack[depth, 1] = cut, end
@@ -251,7 +246,7 @@ def _clean(corners: Points, count: int) -> int:
     start_x, start_y = corners[count - 1, 0], corners[count - 1, 1]
     x, y = corners[0, 0], corners[0, 1]
     left, read, write, i = count, 1 % count, 0, 0
-    while i < count and left > 2:
+    while i < count and left > FEWEST_CORNERS:
         end_x, end_y = corners[read, 0], corners[read, 1]
         read = (read + 1) % count
         dx, dy = end_x - start_x, end_y - start_y

@@ -65,7 +65,7 @@ class CellNetwork(nn.Module):
         return nn.functional.pixel_shuffle(shapes, FOLD), types
 
     def folded(self, centered: Tensor) -> tuple[Tensor, Tensor]:
-        """Run the network on RGB less `MIDDLE`; as `forward`, but shape maps are still channels, (N, 12, H / 2, W / 2)."""
+        """Run the network on RGB less `MIDDLE`; as `forward`, but maps are channels yet, (N, 12, H / 2, W / 2)."""
         x2 = self.stem(centered)
         x4 = self.down4(x2)
         x8 = self.down8(x4)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 import torch
@@ -15,16 +13,14 @@ from numpy.typing import NDArray
 from slidescore.cells.decode import DecodeSettings, decode_maps
 from slidescore.cells.segmenter import Segmentation
 from slidescore.cells.types import TUMOR
-from slidescore.errors import DeviceError, DeviceMemoryError
 from slidescore.nn.card import Calibration, decode_settings
-from slidescore.nn.device import Device
-from slidescore.nn.network import FOLD, MIDDLE, SHAPE_MAPS, STRIDE, CellNetwork, fused
+from slidescore.nn.device import Device, memory_of
+from slidescore.nn.gathering import GREY_LEVELS, BatchRunner, Gatherer, not_finite
+from slidescore.nn.network import MIDDLE, SHAPE_MAPS, STRIDE, CellNetwork, fused
 from slidescore.nn.unfolding import look_up, unfold
 from slidescore.nn.weights import Model, load_model
 from slidescore.stain import StainPlanes
 
-GREY_LEVELS = 255.0
-"""The network sees grey levels over this; nothing else is normalised."""
 N_LEVELS = 256
 BITS = {2: torch.int16, 4: torch.int32}
 """Whole numbers as long as a precision's numbers, by bytes."""
@@ -64,6 +60,8 @@ class NetworkSegmenter:
         Ready for inference: batch norms folded, on the device, in its precision.
     decode, calibration
         From the model's card.
+    gatherer
+        Computes the tiles of several threads together, on a GPU; None where each thread computes its own.
     """
 
     digest: str
@@ -72,7 +70,7 @@ class NetworkSegmenter:
     decode: DecodeSettings
     calibration: Calibration
     name: str = "network"
-    _alone: Lock = field(default_factory=Lock)
+    gatherer: Gatherer | None = None
 
     def segment(
         self, rgb: NDArray[np.uint8], planes: StainPlanes, usable: NDArray[np.bool_], mpp: float
@@ -126,7 +124,12 @@ class NetworkSegmenter:
             If a map holds a value that is no number, or no finite one.
         """
         rgb = _padded(rgb)
-        with _memory_of(self.device), torch.inference_mode(), self._turn():
+        if self.gatherer is not None:
+            found = [self.gatherer.compute(image) for image in rgb]
+            gathered = {name: np.stack([shapes[k] for shapes, _ in found]) for k, name in enumerate(SHAPE_MAPS)}
+            of_types = np.stack([each for _, each in found])
+            return Maps(gathered["center"], gathered["foreground"], gathered["distance"], of_types)
+        with memory_of(self.device), torch.inference_mode():
             shapes, types = self.network.folded(self._input(rgb))
             # Asked before the sigmoid, which makes a harmless looking 1 of an overflow.
             finite = _is_finite(shapes) and _is_finite(types)
@@ -134,46 +137,22 @@ class NetworkSegmenter:
             named = self._unfolded(torch.sigmoid(shapes.float()))
             typed = calibrated(types.float(), self.calibration).cpu().numpy()
         if not finite:
-            raise DeviceError(
-                f"the network's maps hold a value that is no finite number, in {self.device.precision} on "
-                f"{self.device.name}",
-                remedy="use --device cpu; 'slidescore doctor' says whether the model is whole",
-            )
+            raise not_finite(self.device)
         return Maps(named["center"], named["foreground"], named["distance"], typed)
 
     def _input(self, rgb: NDArray[np.uint8]) -> torch.Tensor:
-        """Return what the network is given, (N, 3, H, W), on its device and in its precision."""
-        # (N, H, W, 3) seen as (N, 3, H, W) is what torch calls channels last, the quick order.
-        if self.device.is_cuda:
-            # Torch warns of an array that may not be written to, so such a one is copied.
-            pixels = torch.from_numpy(np.require(rgb, requirements=["C", "W"])).to(self.device.name)
-            return pixels.permute(0, 3, 1, 2).to(self.device.dtype) / GREY_LEVELS - MIDDLE
+        """Return what the network is given, (N, 3, H, W), in its precision."""
         # The same numbers from a table: there are only 256 grey levels. Numpy knows no bf16, so its bits are moved.
         table = torch.arange(N_LEVELS, dtype=torch.uint8).to(self.device.dtype) / GREY_LEVELS - MIDDLE
+        # (N, H, W, 3) seen as (N, 3, H, W) is what torch calls channels last, the quick order.
         bits = BITS[table.element_size()]
         seen = look_up(rgb, table.view(bits).numpy())
         return torch.from_numpy(seen).view(self.device.dtype).permute(0, 3, 1, 2)
 
     def _unfolded(self, probability: torch.Tensor) -> dict[str, Float]:
         """Turn probabilities, float, (N, 12, H / 2, W / 2), into maps by name, float32, (N, H, W)."""
-        if self.device.is_cuda:
-            shuffled = torch.nn.functional.pixel_shuffle(probability, FOLD)
-            maps = shuffled.transpose(0, 1).contiguous().cpu().numpy()
-        else:
-            maps = unfold(probability.permute(0, 2, 3, 1).contiguous().numpy())
+        maps = unfold(probability.permute(0, 2, 3, 1).contiguous().numpy())
         return dict(zip(SHAPE_MAPS, maps, strict=True))
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """On a GPU one thread at a time, which bounds its memory, by algorithms that always sum in the same order."""
-        if not self.device.is_cuda:
-            yield
-            return
-        with (
-            self._alone,
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-        ):
-            yield
 
 
 def load_segmenter(name_or_path: str | Path, device: Device) -> NetworkSegmenter:
@@ -200,22 +179,15 @@ def make_segmenter(model: Model, device: Device) -> NetworkSegmenter:
         If the device's memory does not suffice.
     """
     decode = decode_settings(model.card)
-    with _memory_of(device):
+    with memory_of(device):
         network = fused(model.network).to(device=device.name, dtype=device.dtype, memory_format=torch.channels_last)
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    return NetworkSegmenter(model.digest, device, network, decode, model.card.calibration)
-
-
-@contextmanager
-def _memory_of(device: Device) -> Iterator[None]:
-    """Say in one line that a device's memory does not suffice."""
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        raise DeviceMemoryError(
-            f"out of memory on {device.name}", remedy="use fewer --workers, or --device cpu"
-        ) from error
+    calibration = model.card.calibration
+    gatherer = None
+    if device.is_cuda:
+        gatherer = Gatherer(BatchRunner(network, device, partial(calibrated, calibration=calibration)))
+    return NetworkSegmenter(model.digest, device, network, decode, calibration, gatherer=gatherer)
 
 
 def _is_finite(values: torch.Tensor) -> bool:

@@ -158,11 +158,11 @@ def _count(
         for x in range(counted.shape[1]):
             if not (counted[y, x] and whole[y, x]):
                 continue
-            length = np.int64(length_mod[y, x])
+            length = int(length_mod[y, x])
             lengths[max(0, min(length // LENGTH_STEP_MOD, LENGTH_BINS - 1))] += 1
             if length < STAINED_MOD:
                 continue
-            along, across = np.int64(along_hue[y, x]), np.int64(across_hue[y, x])
+            along, across = int(along_hue[y, x]), int(across_hue[y, x])
             bin_along = max(0, min((along - ANGLE_LOW) // ANGLE_STEP, ALONG_BINS - 1))
             red = across < RED_ACROSS
             alongs[bin_along] += 1
@@ -172,7 +172,7 @@ def _count(
             singles[1] += neutral_off[y, x] <= NEUTRAL_OFF
             singles[2] += length >= CHROMOGEN_MOD and along >= CHROMOGEN_ALONG
             singles[3] += off_hue[y, x] >= off_limit and not red
-            h, d, a = np.int64(to_hematoxylin[y, x]), np.int64(to_dab[y, x]), np.int64(aside_mod[y, x])
+            h, d, a = int(to_hematoxylin[y, x]), int(to_dab[y, x]), int(aside_mod[y, x])
             moments[0] += h * h
             moments[1] += d * d
             moments[2] += a * a

@@ -31,7 +31,7 @@ _PIXEL: Final = np.uint64(32)
 _TWO: Final = np.uint64(2)
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
+def compiled(function: Callable[..., Any]) -> Any:
     """Compile with numba; without a disk cache where none can be written."""
     try:
         return numba.njit(nogil=True, cache=True)(function)
@@ -158,7 +158,7 @@ def _weights(edges: npt.NDArray[np.int64], unit: int) -> tuple[npt.NDArray[np.in
     return first, np.clip(np.minimum(stop[:, None], pixel + unit) - np.maximum(start[:, None], pixel), 0, None)
 
 
-@_compiled
+@compiled
 def _all_at_least(rgba: npt.NDArray[np.uint8], least: int) -> bool:
     """Whether every pixel's alpha is at least so much."""
     for y in range(rgba.shape[0]):
@@ -170,7 +170,7 @@ def _all_at_least(rgba: npt.NDArray[np.uint8], least: int) -> bool:
     return True
 
 
-@_compiled
+@compiled
 def _average_pairs(pairs: npt.NDArray[np.uint64], means: npt.NDArray[np.uint32]) -> None:
     """Average blocks of 2 by 2 pixels, all channels of two pixels in one register.
 
@@ -188,7 +188,7 @@ def _average_pairs(pairs: npt.NDArray[np.uint64], means: npt.NDArray[np.uint32])
             means[i, j] = np.uint32(even | (odd << _BYTE))
 
 
-@_compiled
+@compiled
 def _add_rows(rows: npt.NDArray[np.uint8], sums: npt.NDArray[np.uint32], least: npt.NDArray[np.uint8]) -> None:
     """Add up the values of several rows, and find the least of each, channel by channel."""
     sums[:] = 0
@@ -200,7 +200,7 @@ def _add_rows(rows: npt.NDArray[np.uint8], sums: npt.NDArray[np.uint32], least: 
             least[k] = min(least[k], values[k])
 
 
-@_compiled
+@compiled
 def _half_to_even(total: np.uint32, area: np.uint32, reciprocal: np.uint64) -> np.uint8:
     """Divide a sum by the number of its pixels."""
     doubled = np.uint64(2 * total + area)
@@ -210,7 +210,7 @@ def _half_to_even(total: np.uint32, area: np.uint32, reciprocal: np.uint64) -> n
     return np.uint8(rounded)
 
 
-@_compiled
+@compiled
 def _average_blocks(
     rgba: npt.NDArray[np.uint8],
     factor: int,
@@ -244,7 +244,7 @@ def _average_blocks(
                 rgb[i, j, 0] = rgb[i, j, 1] = rgb[i, j, 2] = np.uint8(_WHITE)
 
 
-@_compiled
+@compiled
 def _average_area(
     rgba: npt.NDArray[np.uint8],
     x_first: npt.NDArray[np.int64],

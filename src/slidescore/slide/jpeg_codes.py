@@ -122,3 +122,9 @@ def decode_into(codes: bytes, pixels: npt.NDArray[np.uint8], *, halved: bool = F
         raise SlideOpenError(f"JPEG: {library_words(error)}", remedy=DAMAGED) from error
     if decoded.shape != pixels.shape:
         raise SlideOpenError(f"JPEG of {decoded.shape[1]} x {decoded.shape[0]} px in a tile of another size")
+
+
+def sampling_of(codes: bytes) -> str:
+    """Name how a JPEG samples its colour differences: 444, 420, 422, 440, 411 or Gray."""
+    name: str = simplejpeg.decode_jpeg_header(codes)[3]
+    return name

@@ -64,7 +64,9 @@ def find_difference(reader: TiledReader) -> str:
     """Compare tiles of each level with OpenSlide's; say where they differ, nothing where none does."""
     n_compared = 0
     for number, level in enumerate(reader.levels):
-        for tile in _samples(level) if level else ():
+        if level is None:
+            continue
+        for tile in _samples(level):
             location, size = _place(level, tile)
             fast, slow = _outcomes(reader, location, number, size)
             if fast is None and slow is None:

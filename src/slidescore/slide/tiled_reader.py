@@ -15,11 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from slidescore.errors import SlideOpenError
-from slidescore.slide.jpeg_codes import decode_into, make_desk, with_head
+from slidescore.slide.jpeg_codes import decode_into, make_desk, sampling_of, with_head
 from slidescore.slide.jpeg_levels import JpegLevel
 from slidescore.slide.openslide_reader import OpenSlideReader
 from slidescore.slide.reader import Means, check_request
@@ -39,7 +40,8 @@ class _Part(NamedTuple):
     def is_whole(self, tiles: JpegLevel) -> bool:
         """Whether it is all of the tile."""
         rows, columns = self.of_tile
-        return rows.stop - rows.start == tiles.tile_height and columns.stop - columns.start == tiles.tile_width
+        whole = tiles.tile_height, tiles.tile_width
+        return (int(rows.stop - rows.start), int(columns.stop - columns.start)) == whole
 
 
 class TiledReader:
@@ -246,16 +248,23 @@ class TiledReader:
         self, tiles: JpegLevel, level: int, number: int, factor: int, *, halved: bool
     ) -> npt.NDArray[np.uint8]:
         """Decode a tile and average it over blocks, or find it so; uint8, (tile_height / factor, ..., 3), RGB."""
-        from slidescore.slide.averaging import average_opaque  # numba takes a while to import
+        # numba takes a while to import
+        from slidescore.slide.averaging import average_opaque
+        from slidescore.slide.chroma import SMOOTHED, smooth_colours
 
         def decode() -> npt.NDArray[np.uint8]:
             by = factor // 2 if halved else factor
             height, width = tiles.tile_height * by // factor, tiles.tile_width * by // factor
-            pixels = self._decode(tiles, number, (height, width, _RGB if by == 1 else _RGBA), halved=halved)
-            return pixels.copy() if by == 1 else average_opaque(pixels, by)
+            if not halved:
+                if by == 1:
+                    return self._decode(tiles, number, (height, width, _RGB)).copy()
+                return average_opaque(self._decode(tiles, number, (height, width, _RGBA)), by)
+            pixels = self._decode(tiles, number, (height, width, _RGB), halved=True).copy()
+            if axes := SMOOTHED.get(sampling_of(self._codes(tiles, number))):
+                smooth_colours(pixels, *axes)
+            return pixels if by == 1 else average_opaque(cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA), by)
 
         return self._cache.get((level, number, factor, halved), decode)
-
 
 
 def _parts(tiles: JpegLevel, corner: tuple[int, int], size: tuple[int, int], factor: int) -> Iterator[_Part]:
