@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench format clean
+.PHONY: demo test lint bench torture format clean
 
 demo: $(STAMP)
 	$(BIN)/slidescore score sample_slides --out runs/demo
@@ -23,6 +23,9 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run_all.py
+
+torture: $(STAMP)
+	$(BIN)/python benchmarks/torture.py --count 1000 --write docs/trust.md
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

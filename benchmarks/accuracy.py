@@ -7,11 +7,11 @@ fields; looked at for this page only). Tables are written between the page's mar
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from labelled_nuclei import NucleiCounts, add, interval, load_fields, score_field
+from page_tables import write_tables
 from phantom_accuracy import FIELDS, draw_field, score_phantom
 
 from slidescore.assay import Assay, load_assay
@@ -138,18 +138,6 @@ def nuclei_table(folder: Path) -> tuple[str, list[str]]:
         ]
         lines.append(f"| all | {segmenter} | {' | '.join(values)} | | |")
     return "labelled nuclei", lines
-
-
-def write_tables(page: Path, tables: dict[str, list[str]]) -> None:
-    """Put tables between their markers in a page."""
-    text = page.read_text(encoding="utf-8")
-    for name, lines in tables.items():
-        pattern = re.compile(rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
-        if not pattern.search(text):
-            raise SystemExit(f"{page} has no place for the table '{name}'")
-        block = "\n".join(lines)
-        text = pattern.sub(lambda found, block=block: f"{found[1]}{block}\n{found[2]}", text)
-    page.write_text(text, encoding="utf-8")
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import argparse
 import json
 import resource
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,10 @@ from skimage.transform import downscale_local_mean
 
 from slidescore.annotations import NO_ANNOTATIONS
 from slidescore.assay import load_assay
-from slidescore.pipeline.analysis import survey
 from slidescore.pipeline.segmenters import build_segmenter
+from slidescore.pipeline.survey import find_witness, lay_squares, survey_slide
 from slidescore.pipeline.tile import TileContext, score_tile
-from slidescore.slide import decide_resolution, open_slide, plan_grid
-from slidescore.stain import StainVectors
+from slidescore.slide import open_slide, read_analysis
 from slidescore.tiles import TileSpec, plan_tiles
 
 OD_PER_SKIMAGE_UNIT = 6.0
@@ -64,15 +64,16 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, default=6, help="tiles to time, spread over the slide")
     arguments = parser.parse_args()
     assay = load_assay().assay
-    fixed = StainVectors(assay.stains.hematoxylin, assay.stains.dab, "fixed")
     with open_slide(arguments.slide) as reader, openslide.OpenSlide(arguments.slide) as plain:
-        resolution = decide_resolution(reader, None, min_mpp=0.05, max_mpp=2.0, max_axis_difference=0.05)
-        grid = plan_grid(reader, resolution.mpp, assay.reading.mpp, assay.reading.snap_fraction)
-        tissue, white = survey(reader, resolution, assay, fixed)
-        plan = plan_tiles(grid, tissue, core_px=assay.tiles.core_px, halo_um=assay.tiles.halo_um)
+        afar = survey_slide(reader, assay)
+        grid, plan = (
+            afar.grid,
+            plan_tiles(afar.grid, afar.tissue, core_px=assay.tiles.core_px, halo_um=assay.tiles.halo_um),
+        )
         context = TileContext(
-            grid, plan, tissue, NO_ANNOTATIONS, white.rgb, fixed, build_segmenter(assay), assay.cells, assay.stains,
-            assay.tiles,
+            grid, plan, afar.tissue, NO_ANNOTATIONS, afar.white.rgb, afar.vectors, build_segmenter(assay),
+            assay.cells, assay.stains, assay.tiles, lay_squares(afar, assay),
+            find_witness(reader, afar, partial(read_analysis, reader)),
         )  # fmt: skip
         chosen = [plan.tiles[i] for i in np.unique(np.linspace(0, len(plan.tiles) - 1, arguments.tiles).astype(int))]
         score_tile(reader, chosen[0], context)

@@ -26,14 +26,19 @@ settings.register_profile("soak", deadline=None, max_examples=1000)
 settings.load_profile("slidescore")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what is slow last: who broke something small hears of it soon."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
 @pytest.fixture(autouse=True)
 def no_slide_left_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fail a test that leaves an OpenSlide handle open: handles are files, and a cohort has thousands."""
     opened: list[OpenSlideReader] = []
     original = OpenSlideReader.__init__
 
-    def open_and_note(self: OpenSlideReader, path: Path) -> None:
-        original(self, path)
+    def open_and_note(self: OpenSlideReader, path: Path, remarks: Sequence[str] = ()) -> None:
+        original(self, path, remarks)
         opened.append(self)
 
     monkeypatch.setattr(OpenSlideReader, "__init__", open_and_note)

@@ -169,7 +169,8 @@ def test_the_columns_of_a_parquet_file_are_on_the_outputs_page_with_their_types(
     assert first_names(rows) == schema.names
     for cells, field in zip(rows, schema, strict=True):
         is_list = pa.types.is_list(field.type) or pa.types.is_fixed_size_list(field.type)
-        kind = f"list of {field.type.value_type}" if is_list else str(field.type)
+        inner = str(field.type.value_type) if is_list else ""
+        kind = f"list of {PYARROW_NAMES.get(inner, inner)}" if is_list else str(field.type)
         assert cells[1] == PYARROW_NAMES.get(kind, kind), field.name
 
 
@@ -204,7 +205,7 @@ def test_flags_are_found_in_both_forms():
 
 @pytest.fixture(scope="module")
 def record() -> dict[str, Any]:
-    """What result.json holds, made of an empty slide; the run folder adds `key` and `digests`."""
+    """What result.json holds, made of an empty slide; the run folder adds `key`, `digests` and `seal`."""
     blank = np.full((64, 64, 3), 240, np.uint8)
     assay = load_assay().assay
     analysis = analyze_slide(lambda: ArrayReader(blank, mpp=0.5), assay)
@@ -214,7 +215,7 @@ def record() -> dict[str, Any]:
 
 def test_the_keys_of_result_json_are_on_the_outputs_page(record):
     rows = table_rows(section(page("docs/outputs.md"), "result.json"))
-    assert set(first_names(rows)) == {*record, "key", "digests"}
+    assert set(first_names(rows)) == {*record, "key", "digests", "seal"}
     by_key = {name: set(quoted(" ".join(cells))) for cells in rows for name in quoted(cells[0])}
     for part in ("slide", "analysis", "stains", "model", "qc", "assay"):
         assert set(record[part]) <= by_key[part], part

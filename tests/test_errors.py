@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from slidescore import errors, execute
-from slidescore.errors import SlidescoreError, UnknownNameError, nearest_names
+from slidescore.errors import SlideOpenError, SlidescoreError, UnknownNameError, nearest_names, place_of, trace_of
 
 KINDS = [
     kind
@@ -88,3 +89,31 @@ def test_the_nearest_name_is_suggested_and_far_ones_are_listed():
 @given(st.sampled_from(["expansion_um", "membrane_um", "guard_um"]), st.integers(0, 7))
 def test_one_lost_letter_is_found_again(name, at):
     assert nearest_names(name[:at] + name[at + 1 :], ["expansion_um", "membrane_um", "guard_um"]).endswith(f"'{name}'?")
+
+
+def quote_the_file() -> None:
+    try:
+        raise ValueError("Mueller")
+    except ValueError as error:
+        raise SlideOpenError("cannot be read") from error
+
+
+def test_a_trace_has_places_and_kinds_but_no_words():
+    with pytest.raises(SlideOpenError) as caught:
+        quote_the_file()
+    text = trace_of(caught.value)
+    assert text.index("ValueError") < text.index("led to") < text.rindex("SlideOpenError")
+    assert "in quote_the_file" in text
+    assert text.count("Mueller") == text.count('raise ValueError("Mueller")') == 1
+    assert re.fullmatch(r"in test_errors\.py, line \d+", place_of(caught.value))
+
+
+def test_an_error_that_was_never_raised_has_no_place():
+    assert place_of(ValueError("x")) == "at an unknown place"
+    assert trace_of(ValueError("x")) == "ValueError"
+
+
+def test_a_trace_of_errors_in_a_circle_ends():
+    one, two = ValueError("1"), KeyError("2")
+    one.__cause__, two.__cause__ = two, one
+    assert trace_of(one).splitlines()[::4] == ["KeyError", "ValueError"]

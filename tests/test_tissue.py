@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import phantom as ph
+import phantom_wrong as wrong
 from slidescore.assay import Assay
 from slidescore.slide import ArrayReader, plan_grid, read_thumbnail
 from slidescore.stain import StainVectors, WhiteReference
 from slidescore.tissue import TissueMask, find_tissue
 
 MPP = 2.0
-INKS = {"blue": (30, 60, 190), "green": (0, 130, 70), "black": (25, 25, 28), "red": (200, 30, 40)}
+INKS = {
+    "blue": (30, 60, 190), "green": (0, 130, 70), "black": (25, 25, 28), "red": (200, 30, 40),
+    "light blue felt": (150, 190, 235), "pale blue felt": (180, 210, 240), "violet": (110, 50, 150),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,37 @@ def test_ink_is_not_tissue(survey, pale_island, ink):
     assert found.mask.pen.any()
     assert not (found.mask.pen & found.mask.tissue).any()
     assert found.white.rgb == pytest.approx(pale_island.spec.white, abs=2)
+
+
+@pytest.mark.parametrize("ink", ["blue", "light blue felt", "green"])
+def test_a_stroke_that_is_streaked_and_lets_light_through_is_ink_too(survey, pale_island, ink):
+    rgb, drawn = pale_island.rgb, strokes(pale_island.rgb.shape)
+    y, x = np.mgrid[:700, :700]
+    amount = (1 + 0.25 * np.sin(x / 3) * np.sin(y / 11))[..., None]
+    inked = rgb * 10.0 ** (amount * np.log10(np.maximum(INKS[ink], 1) / np.array(pale_island.spec.white)))
+    found = survey(np.where(drawn[..., None], np.clip(np.rint(inked), 0, 255), rgb).astype(np.uint8))
+    on_glass = drawn & ~pale_island.truth.tissue
+    assert found.share(on_glass) <= 0.02
+
+
+@pytest.mark.parametrize(("turn", "azimuth"), [(8.0, 90.0), (-8.0, 90.0), (8.0, 0.0), (-8.0, 45.0)])
+def test_strong_dab_of_another_scanner_is_no_ink(survey, turn, azimuth):
+    looks = {
+        "staining": "cytoplasm", "nucleus_hematoxylin_od": (0.2, 0.6), "dab_od_shares": (0.0, 0.0, 0.2, 0.8),
+        "dab_turn_deg": turn, "hematoxylin_turn_deg": turn, "turn_azimuth_deg": azimuth,
+    }  # fmt: skip
+    strong = pale(4, **looks, dab_od_edges=(0.0, 0.2, 0.4, 0.9, 1.5))
+    found = survey(strong.rgb)
+    assert not found.mask.pen.any()
+    assert found.share(strong.truth.tissue) >= 0.98
+
+
+def test_tissue_of_another_stain_is_tissue_and_not_ink(survey):
+    """Then its colours are judged, and the slide is refused with the right reason."""
+    [field] = wrong.draw_fields(1, seed=3)
+    for seed in range(6):
+        found = survey(wrong.draw_slide("h&e", field, seed), mpp=0.5)
+        assert found.share(field.tissue) > 0.6
 
 
 def test_without_ink_nothing_is_taken_for_ink(survey, pale_island):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,8 @@ from slidescore.errors import AnnotationError, nearest_names
 Role = Literal["include", "exclude", "control", "tumor", "other"]
 AREA_TYPES = ("annotation", "tmaCore", "root")
 """QuPath object types that are drawn areas; a feature without a type is an annotation to QuPath."""
+UNNAMED_CONTROL = "Control"
+"""What control tissue without a name is called in tables."""
 
 _one_at_a_time = threading.Lock()
 """Held while a geometry is asked: shapely prepares it in place, and tiles are scored in threads that share it."""
@@ -60,6 +62,16 @@ class AnnotationSet:
         """Names of the areas that get rows of their own, in the order of the file, each once."""
         return list(dict.fromkeys(area.name for area in self.of("include", "tumor") if area.name))
 
+    @property
+    def controls(self) -> list[Area]:
+        """Areas of on-slide control tissue, which are scored apart; one without a name is called Control."""
+        return [replace(area, name=area.name or UNNAMED_CONTROL) for area in self.of("control")]
+
+    @property
+    def control_names(self) -> list[str]:
+        """Names of the control areas, in the order of the file, each once."""
+        return list(dict.fromkeys(area.name for area in self.controls))
+
     def counts(self) -> dict[str, int]:
         """Count the areas by role."""
         roles = [area.role for area in self.areas]
@@ -69,19 +81,22 @@ class AnnotationSet:
 NO_ANNOTATIONS = AnnotationSet((), "")
 
 
-def load_annotations(path: Path, roles: Annotations) -> AnnotationSet:
-    """Read a GeoJSON file of annotations.
+def load_annotations(path: Path, roles: Annotations, *, name: str = "") -> AnnotationSet:
+    """Read a GeoJSON file of annotations; errors call it `name`, which is the file's own where none is given.
 
     Raises
     ------
     AnnotationError
         If the file is no GeoJSON, a class is unknown to the assay, an area is empty, or nothing is drawn.
     """
-    where = path.name
+    where = name or path.name
     try:
         raw = path.read_bytes()
         document = orjson.loads(raw)
-    except (OSError, orjson.JSONDecodeError) as error:
+    except OSError as error:
+        # Its text holds the whole path.
+        raise AnnotationError(f"cannot be read: {error.strerror or type(error).__name__}", where=where) from error
+    except orjson.JSONDecodeError as error:
         raise AnnotationError(f"cannot be read as GeoJSON: {error}", where=where) from error
     features = document.get("features") if isinstance(document, dict) else document
     if isinstance(document, dict) and document.get("type") == "Feature":
@@ -114,7 +129,8 @@ def _read_area(feature: Any, number: int, roles: Annotations, where: str) -> Are
     try:
         geometry = shape(feature["geometry"])
     except (TypeError, LookupError, AttributeError, ValueError, shapely.errors.ShapelyError) as error:
-        raise AnnotationError(f"has no usable geometry: {error}", where=place) from error
+        # Not the library's words: they can quote the file.
+        raise AnnotationError("has no usable geometry", where=place, remedy="draw it again") from error
     if not shapely.is_valid(geometry):
         geometry = shapely.make_valid(geometry)
     if not np.isfinite(geometry.area) or geometry.area <= 0:

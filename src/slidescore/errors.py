@@ -6,8 +6,10 @@ A *result* that cannot be scored (too few tumor cells, too much excluded) is not
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class SlidescoreError(Exception):
@@ -98,6 +100,10 @@ class RunFolderBusyError(RunFolderError):
     """Another process is writing to the run folder."""
 
 
+class DiskFullError(RunFolderError):
+    """The disk of the run folder is full: no other slide would fare better, so the run stops."""
+
+
 class InputError(SlidescoreError, ValueError):
     """The inputs of a command do not make sense together."""
 
@@ -107,3 +113,29 @@ def nearest_names(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = get_close_matches(name, names, n=1, cutoff=0.6)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names)}"
+
+
+def place_of(error: BaseException) -> str:
+    """Say where in the code an error arose: `in tile.py, line 42`.
+
+    Stands for the words of an error nobody foresaw: they can quote a slide's metadata, and they end up in a table.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else "at an unknown place"
+
+
+def trace_of(error: BaseException) -> str:
+    """Write the traceback of an error and of what caused it, without the words of any of them.
+
+    Python's own would print what each library said, and libraries quote files.
+    """
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    parts = [
+        "".join(traceback.format_list(traceback.extract_tb(each.__traceback__))) + type(each).__name__
+        for each in reversed(chain)
+    ]
+    return "\n\nled to\n\n".join(parts)

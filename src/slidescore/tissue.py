@@ -18,9 +18,11 @@ from slidescore.stain import (
     StainVectors,
     WhiteReference,
     brightest_common_rgb,
+    hue_angles,
+    hue_frame,
     measure_white,
+    off_arc_degrees,
     optical_density,
-    separate,
 )
 
 PALE_SHARE = 0.5
@@ -28,6 +30,12 @@ PALE_SHARE = 0.5
 BLACK_MIN_OD = 1.0
 BLACK_MAX_SPREAD = 0.25
 """Denser than this in all channels alike is ink, not stain: dense DAB absorbs blue far more than red."""
+BLACK_PEN_MIN_OD = 0.8
+"""Black pen can be paler than that, for it is smooth."""
+STRIP_PX = 512
+"""Rows that are looked at for pen at once."""
+SMOOTH_SHARE = 0.5
+"""A red area is pen when at least so much of it is smooth; drawn strokes come to 0.75, real H&E to less than 0.3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +115,7 @@ def find_tissue(
         white = measure_white(rgb[clear], min_pixels=stains.min_glass_pixels, min_intensity=stains.min_glass_intensity)
     if white.source == "glass":
         density, texture = _density_and_texture(rgb, white.rgb)
-    pen = _find_pen(rgb, valid, white.rgb if white.source == "glass" else guess, vectors, mpp, tissue)
+    pen = _find_pen(rgb, valid, texture, white.rgb if white.source == "glass" else guess, vectors, mpp, tissue)
     smooth = cv2.GaussianBlur(density, (0, 0), tissue.smooth_um / mpp, borderType=cv2.BORDER_REPLICATE)
     dense = smooth >= tissue.min_optical_density
     textured = (smooth >= PALE_SHARE * tissue.min_optical_density) & (texture >= tissue.min_texture_od)
@@ -130,20 +138,51 @@ def _density_and_texture(
 def _find_pen(
     rgb: NDArray[np.uint8],
     valid: NDArray[np.bool_],
+    texture: NDArray[np.float32],
     white: tuple[float, float, float],
     vectors: StainVectors,
     mpp: float,
     tissue: Tissue,
 ) -> NDArray[np.bool_]:
-    residual = np.abs(separate(rgb, white, vectors).residual_od)
-    density = optical_density(rgb, white)
-    mean = density.mean(axis=2)
-    black = (mean >= BLACK_MIN_OD) & (np.ptp(density, axis=2) <= BLACK_MAX_SPREAD * mean)
-    ink = valid & ((residual >= tissue.pen_min_chroma_od) | black)
+    """Find pen: broad, and of a colour that no mixture of the stains has.
+
+    What is bluer, greener or blacker than they are is ink. What is redder is ink only where it is smooth: tissue of
+    another stain is red as well, and must stay tissue, so that its stain is judged.
+    """
+    blue, red, smooth = (np.zeros(valid.shape, np.bool_) for _ in range(3))
+    frame = hue_frame(vectors)
+    for top in range(0, len(rgb), STRIP_PX):
+        # Strip by strip: a large slide has tens of millions of pixels even at this resolution.
+        strip = np.s_[top : top + STRIP_PX]
+        density = optical_density(rgb[strip], white)
+        mean = density.mean(axis=2)
+        neutral = np.ptp(density, axis=2) <= BLACK_MAX_SPREAD * mean
+        blue[strip], red[strip] = neutral & (mean >= BLACK_MIN_OD), neutral & (mean >= BLACK_PEN_MIN_OD)
+        smooth[strip] = texture[strip] <= tissue.pen_max_texture * mean
+        # The length of a density is at most the sum of its channels.
+        some = 3.0 * mean >= tissue.pen_min_chroma_od
+        length, along, across = hue_angles(density[some], frame)
+        off = off_arc_degrees(along, across, frame)
+        chroma = length * np.sin(np.radians(np.minimum(off, 90.0)))
+        foreign = (off >= tissue.pen_min_degrees) & (chroma >= tissue.pen_min_chroma_od)
+        blue[strip][some] |= foreign & (across > 0)
+        red[strip][some] |= foreign & (across <= 0)
     # A stroke is broad; single pixels of another colour are pigment or noise.
-    ink = cv2.morphologyEx(ink.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+    square = np.ones((3, 3), np.uint8)
+    blue_px, red_px = (cv2.morphologyEx((valid & px).astype(np.uint8), cv2.MORPH_OPEN, square) for px in (blue, red))
+    ink = (blue_px > 0) | _mostly_smooth(red_px, smooth)
     grown: NDArray[np.bool_] = cv2.dilate(ink.astype(np.uint8), _disc(2.0 * tissue.smooth_um / mpp)) > 0
     return grown
+
+
+def _mostly_smooth(areas: NDArray[np.uint8], smooth: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Keep connected areas that are smooth for the most part: tissue of another stain has texture, and is not ink."""
+    count, labels = cv2.connectedComponents(areas, connectivity=8)
+    size = np.bincount(labels.ravel(), minlength=count)
+    kept = np.bincount(labels[smooth], minlength=count) >= SMOOTH_SHARE * size
+    kept[0] = False
+    pen: NDArray[np.bool_] = kept[labels]
+    return pen
 
 
 def _disc(radius_px: float) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,6 +93,9 @@ def test_a_failed_slide_gives_exit_3_and_its_reason(slide: Path, tmp_path: Path)
         (("score", "SLIDE", "--out", "SLIDE"), "is a file"),
         (("rescore", "nowhere", "--out", "OUT", "--assay", "cxcr4"), "not a run folder"),
         (("export", "nowhere", "--to", "csv"), "not a run folder"),
+        (("score", "SLIDE", "--out", "OUT", "--pseudonymize", "OUT/key.csv"), "lies in a run folder"),
+        (("score", "SLIDE", "--out", "OUT", "--pseudonymize", "SLIDE"), "no key file"),
+        (("verify", "nowhere"), "not a run folder"),
         (("assay", "check", "nope"), "known: cxcr4"),
         (("scroe",), "No such command"),
     ],
@@ -101,7 +105,8 @@ def test_a_wrong_command_is_one_line_and_exit_2(
 ) -> None:
     places = {"SLIDE": str(slide), "OUT": str(tmp_path / "out")}
     (tmp_path / "classical.yaml").write_text(classical_text())
-    done = run(*[places.get(word, word) for word in arguments], cwd=tmp_path)
+    words = [places.get(word, word.replace("OUT/", f"{places['OUT']}/")) for word in arguments]
+    done = run(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -158,6 +163,7 @@ def test_info_shows_how_a_slide_would_be_read(slide: Path, tmp_path: Path) -> No
     missing = run("info", tmp_path / "gone.svs")
     assert missing.returncode != 0
     assert len(missing.stderr.strip().splitlines()) == 1
+    assert str(tmp_path) not in missing.stderr
 
 
 def test_assays_are_listed_shown_and_checked(tmp_path: Path) -> None:
@@ -186,6 +192,46 @@ def test_rescore_and_export_work_from_a_run(scored: Path, tmp_path: Path) -> Non
         [score] = csv.DictReader(handle)
     for k in range(4):
         assert sum(row["bin"] == str(k) and row["class"] == "Tumor" for row in rows) == int(score[f"n{k}"])
+
+
+def test_verify_passes_a_run_and_lists_what_was_changed(scored: Path, tmp_path: Path) -> None:
+    done = run("verify", scored)
+    assert done.returncode == 0, done.stdout
+    assert "1 slides scored again" in done.stdout
+    assert "all is as it was written" in done.stdout
+    copy = Path(shutil.copytree(scored, tmp_path / "run"))
+    table = copy / "scores.csv"
+    table.write_text(table.read_text().replace(",HIGH,", ",LOW,"))
+    (copy / "notes.txt").write_text("mine")
+    done = run("verify", copy)
+    assert done.returncode == 3
+    lines = done.stdout.splitlines()
+    assert "notes.txt: does not belong to the run" in lines
+    assert "scores.csv: was changed since it was written" in lines
+    assert any("call is LOW, and follows as HIGH" in line for line in lines)
+    assert lines[-1].endswith(f"{len(lines) - 1} differences.")
+
+
+def test_a_run_of_pseudonyms_takes_no_names(slide: Path, tmp_path: Path) -> None:
+    (tmp_path / "classical.yaml").write_text(classical_text())
+    score = ("score", slide, "--assay", tmp_path / "classical.yaml", "--overlay-mpp", "none")
+    key, out = tmp_path / "key.csv", tmp_path / "run"
+    done = run(*score, "--out", out, "--pseudonymize", key)
+    assert done.returncode == 0, done.stderr
+    assert "[1/1] slide-0001: H " in done.stderr
+    assert "slide.tiff" not in done.stdout + done.stderr
+    named = run(*score, "--out", out)
+    assert named.returncode == 2
+    assert "holds results under pseudonyms" in named.stderr
+    assert "slide.tiff" in key.read_text()
+    run(*score, "--out", tmp_path / "named")
+    for arguments, said in (
+        ((*score, "--out", tmp_path / "named", "--pseudonymize", key, "--overwrite"), "holds results under names"),
+        (("rescore", tmp_path / "named", "--out", tmp_path / "r", *score[2:4], "--key", key), "--key"),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 2
+        assert said in done.stderr
 
 
 def test_doctor_scores_a_drawn_slide() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
 import os
 import shutil
 import struct
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +19,15 @@ from PIL import Image
 import phantom as ph
 from slidescore.assay import load_assay
 from slidescore.errors import AssayError, InputError, RunFolderBusyError, RunFolderError
+from slidescore.execute import WorkerCrashError, Workers
 from slidescore.pipeline import cohort
 from slidescore.pipeline.cohort import RunOptions, SlideEvent, score_directory
 from slidescore.pipeline.rescore import rescore
+from slidescore.pipeline.slide import SlideOutcome
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
 from slidescore.report.files import read_json, write_json
+from slidescore.report.holder import this_holder
+from slidescore.report.lease import LEASE_NAME, leased
 
 DATA_FILES = ("scores.csv", "regions.csv")
 SLIDE_DATA_FILES = ("result.json", "cells.parquet", "tiles.parquet", "overlay.tiff")
@@ -115,13 +120,53 @@ def test_a_stop_at_any_moment_leaves_a_row_for_every_slide(
         write_json(path, content)
         raise KeyboardInterrupt
 
-    for moment, instead in (("write_json", write_then_stop), ("slide_key", stop), ("run_tasks", stop)):
+    for moment, instead in (("write_json", write_then_stop), ("slide_key", stop), ("replace", stop)):
         out = tmp_path / moment
         with monkeypatch.context() as patched:
             patched.setattr(cohort, moment, instead)
             with pytest.raises(KeyboardInterrupt):
                 score_directory(slides, out)
         assert [row["reason"] for row in rows_of(out)] == ["not reached"] * 3
+
+
+def test_a_row_for_every_slide_is_there_before_the_first_is_scored(slides: Path, tmp_path: Path) -> None:
+    """A stop that leaves no time to write, as kill -9, must not leave a run without its table."""
+    out = tmp_path / "run"
+    seen: list[list[str]] = []
+    score_directory(slides / "one", out, on_event=lambda event: seen.append([row["reason"] for row in rows_of(out)]))
+    assert seen[0] == ["not reached"]
+    assert [row["reason"] for row in rows_of(out)] == [""]
+
+
+def test_a_process_that_dies_after_it_has_finished_its_slide_costs_nothing(
+    slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder holds the result, so the table must not say that the slide failed."""
+    original = Workers.run
+
+    def lose_answers(self: Workers, *arguments: Any, on_end: Any, **options: Any) -> None:
+        def lose(number: int, outcome: Any) -> None:
+            lost = isinstance(outcome, SlideOutcome)
+            on_end(number, WorkerCrashError("reader crashed (SIGSEGV)") if lost else outcome)
+
+        original(self, *arguments, on_end=lose, **options)
+
+    monkeypatch.setattr(Workers, "run", lose_answers)
+    [row] = score_directory(slides / "one", tmp_path / "run").rows
+    record = read_json(tmp_path / "run" / "slides" / row["slide_id"] / "result.json")
+    assert row["status"] == "scored"
+    assert row == record["scores"]
+    assert [written["status"] for written in rows_of(tmp_path / "run")] == ["scored"]
+
+
+def test_a_slide_that_fails_has_no_result_of_an_earlier_command(slides: Path, tmp_path: Path) -> None:
+    source, manifest = slides / "one" / "slide.tiff", tmp_path / "manifest"
+    manifest.write_text(f"{'0' * 64}  slide.tiff\n")
+    [before] = score_directory(source, tmp_path / "run").rows
+    [after] = score_directory(source, tmp_path / "run", options=RunOptions(checksums=manifest)).rows
+    assert (before["status"], after["status"]) == ("scored", "failed")
+    assert before["slide_id"] == after["slide_id"]
+    assert not list((tmp_path / "run").rglob("result.json"))
 
 
 def test_a_changed_slide_is_scored_again(slides: Path, tmp_path: Path) -> None:
@@ -165,7 +210,7 @@ def test_bad_slides_cost_their_own_row_only(slides: Path, tmp_path: Path) -> Non
         assert (rows[name]["status"], rows[name]["call"]) == ("not_evaluable", "NOT_EVALUABLE")
         assert rows[name]["h_score"] is None
     reasons = {
-        "truncated.tiff": "ends before",
+        "truncated.tiff": "damaged or incomplete",
         "not a slide.svs": "cannot be opened",
         "empty.svs": "empty",
         "no resolution.png": "--mpp",
@@ -214,14 +259,20 @@ def test_an_output_below_a_file_is_refused(slides: Path, tmp_path: Path) -> None
 
 
 def test_a_run_folder_in_use_names_its_holder(run: Path, slides: Path) -> None:
-    lock = run / ".lock"
-    with lock.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        handle.write("pid 42 on elsewhere")
-        handle.flush()
-        with pytest.raises(RunFolderBusyError, match="pid 42 on elsewhere"):
-            score_directory(slides, run)
-    lock.unlink()
+    with leased(run), pytest.raises(RunFolderBusyError, match=f"in use by pid {os.getpid()} on "):
+        score_directory(slides, run)
+
+
+def test_a_folder_whose_holder_was_killed_is_taken_over_with_a_note(run: Path, slides: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    gone = replace(this_holder(), pid=2**22 + 1)
+    (copy / LEASE_NAME).write_text(json.dumps(asdict(gone)))
+    (copy / ".scores.csv.1.tmp").write_text("half")
+    summary = score_directory(slides, copy)
+    assert summary.n_skipped == 3
+    assert any("which is gone" in warning for warning in summary.warnings)
+    assert not list(copy.glob(".*"))
 
 
 def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ import orjson
 import pyarrow as pa
 import pytest
 
+from made_colours import made_colours
 from slidescore.assay import assay_digest, left_digest
 from slidescore.pipeline.analysis import SlideAnalysis
 from slidescore.pipeline.judge import SlideIdentity, SlideResult, judge_slide, slide_coverage
 from slidescore.pipeline.tile import HISTOGRAM_BINS, AreaSums
 from slidescore.pipeline.tile_table import TILE_SCHEMA
+from slidescore.qc.squares import MEASURES
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
 
 IDENTITY = SlideIdentity("a-12345678", "folder/a.svs", "P1")
@@ -29,8 +31,9 @@ def tile(number: int, status: str, tissue: float, scored: float = 0, excluded: f
     return {
         "tile": number, "x": 0, "y": 0, "width": 512, "height": 512, "status": status, "reason": None,
         "tissue_fraction": 1.0, "tissue_um2": tissue, "scored_um2": scored, "excluded_um2": excluded,
-        "missing_um2": missing, "background_dab_od": 0.02, "n_cells": 0, "dab_histogram": nothing,
-        "dab_histogram_hematoxylin": nothing,
+        "missing_um2": missing, "background_dab_od": 0.02, **dict.fromkeys(MEASURES), "n_cells": 0, "square": [],
+        "square_tissue_um2": [], "square_excluded": [], **{f"square_{name}": [] for name in MEASURES},
+        "dab_histogram": nothing, "dab_histogram_hematoxylin": nothing,
     }  # fmt: skip
 
 
@@ -43,6 +46,8 @@ def analysis_of(make_cells):
             "slide": {"mpp": 0.25, "mpp_source": "file", "width": 512, "height": 512},
             "analysis": {"upsampled": False, "mpp": 0.5},
             "stains": {"white_source": "glass", "vectors_source": "fixed", "estimate": None},
+            "colours": made_colours(),
+            "control_areas": {},
             "annotations": None,
             "notes": [],
             "degradations": [],

@@ -107,9 +107,14 @@ def box(role: str, x: float, y: float, width: float, height: float, name: str = 
 
 
 @pytest.fixture(scope="module")
-def drawn(island: ph.Phantom, assay: Assay, change, tmp_path_factory) -> Callable[..., SlideResult]:
+def few(assay: Assay, change) -> Assay:
+    """An assay that evaluates as few cells as an island holds, in small tiles."""
+    return change(assay, {"qc.min_tumor_cells": 10, "qc.min_tissue_mm2": 0.002, "tiles.core_px": 384})
+
+
+@pytest.fixture(scope="module")
+def drawn(island: ph.Phantom, few: Assay, tmp_path_factory) -> Callable[..., SlideResult]:
     """Score the island with some areas drawn on it."""
-    few = change(assay, {"qc.min_tumor_cells": 10, "qc.min_tissue_mm2": 0.002, "tiles.core_px": 384})
     folder = tmp_path_factory.mktemp("island")
 
     def score(*features: dict[str, Any]) -> SlideResult:
@@ -182,7 +187,54 @@ def test_control_tissue_is_no_tissue_to_be_scored(drawn, undrawn):
     assert counts(result) == bins_of(undrawn, rest)
     assert result.row["tissue_mm2"] < undrawn.row["tissue_mm2"]
     assert result.row["excluded_fraction"] == 0
-    assert result.regions == []
+
+
+def test_control_tissue_is_scored_apart(drawn, undrawn):
+    result = drawn(box("Control", *LEFT_HALF, name="tonsil"))
+    [row] = result.regions
+    left = inside(undrawn, *LEFT_HALF)
+    assert (row["region"], row["role"], row["status"], row["call"]) == ("tonsil", "control", "scored", None)
+    assert row["n_cells"] == row["n_tumor_cells"] == left.sum()
+    assert [row[name] for name in ("n0", "n1", "n2", "n3")] == bins_of(undrawn, left)
+    assert row["tissue_mm2"] == pytest.approx(undrawn.row["tissue_mm2"] - result.row["tissue_mm2"])
+    names = np.array(result.cells.column("region").to_pylist(), dtype=object)
+    assert set(names[inside(result, *LEFT_HALF)]) == {"tonsil"}
+    assert set(names[~inside(result, *LEFT_HALF)]) == {None}
+
+
+def test_control_tissue_outside_the_include_areas_is_measured_all_the_same(drawn, undrawn):
+    """The usual way to draw: the tumor here, the control tissue there, and nothing else."""
+    right = (420, 0, 340, 760)
+    result = drawn(box("Include", *right, name="tumor"), box("Control", *LEFT_HALF))
+    rows = {row["region"]: row for row in result.regions}
+    assert {name: row["role"] for name, row in rows.items()} == {"tumor": "region", "Control": "control"}
+    assert rows["Control"]["n_cells"] == inside(undrawn, *LEFT_HALF).sum()
+    assert result.row["n_cells"] == rows["tumor"]["n_cells"] == inside(undrawn, *right).sum()
+    assert counts(result) == bins_of(undrawn, inside(undrawn, *right))
+
+
+def test_control_tissue_inside_an_include_area_belongs_to_the_control_alone(drawn, undrawn):
+    result = drawn(box("Include", 0, 0, 760, 760, name="tonsil"), box("Control", *LEFT_HALF, name="tonsil"))
+    left = inside(undrawn, *LEFT_HALF)
+    found = [(row["role"], row["n_cells"]) for row in result.regions]
+    assert found == [("region", (~left).sum()), ("control", left.sum())]
+
+
+def test_what_is_excluded_in_control_tissue_does_not_count_there_either(drawn, undrawn):
+    result = drawn(box("Control", *LEFT_HALF), box("Exclude", 0, 0, 380, 400))
+    left = inside(undrawn, *LEFT_HALF) & ~inside(undrawn, 0, 0, 380, 400)
+    assert result.regions[0]["n_cells"] == left.sum()
+
+
+def test_control_tissue_that_did_not_react_is_a_warning_where_the_assay_expects_it(drawn, few, change):
+    result = drawn(box("Control", *LEFT_HALF, name="tonsil"))
+    facts = {key: result.record[key] for key in (*_FACTS, "annotations", "notes") if key in result.record}
+    analysis = SlideAnalysis(result.cells, result.tiles, facts, {})
+    h_score = result.regions[0]["h_score"]
+    for least, raised in ((None, False), (h_score - 1, False), (h_score + 1, True)):
+        again = judge_slide(analysis, change(few, {"qc.control_min_h": least}), IDENTITY)
+        assert ("control_missing" in (again.row["qc_flags"] or "")) == raised
+        assert again.row["h_score"] == result.row["h_score"]
 
 
 def test_other_settles_that_cells_are_no_tumor_cells(drawn, undrawn):
@@ -207,7 +259,7 @@ def test_tumor_limits_and_settles(drawn, undrawn, assay, change):
     assert counts(by_rule) == counts(result)
 
 
-_FACTS = ("slide", "analysis", "stains", "degradations", "profile", "model")
+_FACTS = ("slide", "analysis", "stains", "colours", "control_areas", "degradations", "profile", "model")
 
 
 def test_nested_regions_give_each_cell_to_the_smallest(drawn, undrawn):

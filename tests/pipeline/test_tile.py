@@ -13,11 +13,10 @@ import phantom as ph
 from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, Area
 from slidescore.assay import Assay
 from slidescore.cells.table import floats, unpack_outlines
-from slidescore.pipeline.analysis import survey
 from slidescore.pipeline.segmenters import build_segmenter
+from slidescore.pipeline.survey import lay_squares, survey_slide
 from slidescore.pipeline.tile import TileContext, TileResult, failed_tile, score_tile
-from slidescore.slide import ArrayReader, Resolution, plan_grid
-from slidescore.stain import StainVectors
+from slidescore.slide import ArrayReader
 from slidescore.tiles import plan_tiles
 
 CORE_PX = 256
@@ -26,19 +25,18 @@ PIXEL_UM2 = MPP**2
 
 
 @pytest.fixture(scope="session")
-def scored(island: ph.Phantom, assay: Assay, vectors: StainVectors) -> Callable[..., tuple[TileResult, TileContext]]:
+def scored(island: ph.Phantom, assay: Assay) -> Callable[..., tuple[TileResult, TileContext]]:
     """Score the tile of a phantom in which most happens: the second of the second row."""
 
     def score(
         annotations: AnnotationSet = NO_ANNOTATIONS, *, failed: str = "", rgb: np.ndarray | None = None
     ) -> tuple[TileResult, TileContext]:
         reader = ArrayReader(island.rgb if rgb is None else rgb, mpp=MPP)
-        grid = plan_grid(reader, MPP, assay.reading.mpp, assay.reading.snap_fraction)
-        tissue, white = survey(reader, Resolution(MPP, MPP, "file"), assay, vectors)
-        plan = plan_tiles(grid, tissue, core_px=CORE_PX, halo_um=assay.tiles.halo_um)
+        afar = survey_slide(reader, assay)
+        plan = plan_tiles(afar.grid, afar.tissue, core_px=CORE_PX, halo_um=assay.tiles.halo_um)
         context = TileContext(
-            grid, plan, tissue, annotations, white.rgb, vectors, build_segmenter(assay), assay.cells, assay.stains,
-            assay.tiles,
+            afar.grid, plan, afar.tissue, annotations, afar.white.rgb, afar.vectors, build_segmenter(assay),
+            assay.cells, assay.stains, assay.tiles, lay_squares(afar, assay),
         )  # fmt: skip
         [spec] = [tile for tile in plan.tiles if tile.index == plan.columns + 1]
         return failed_tile(spec, context, failed) if failed else score_tile(reader, spec, context), context

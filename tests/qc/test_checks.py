@@ -7,7 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from slidescore.qc.checks import Flag, check_slide, measure_slide, worst_level
+from made_colours import made_colours
+from slidescore.qc.checks import Flag, artifact_areas, check_controls, check_slide, measure_slide, worst_level
+from slidescore.qc.squares import MEASURES
 from slidescore.scoring import Call, CallLabel, Coverage
 
 GOOD = Coverage(1e6, 1e6, 0.0, 0.0, 0.0)
@@ -28,9 +30,26 @@ def facts_of(**changes: Any) -> dict[str, Any]:
     return facts
 
 
-def tiles_of(*background_and_area: tuple[float | None, float]) -> pa.Table:
+GOOD_SQUARE = {
+    "sharpness": 0.5, "clipped_fraction": 0.0, "black_fraction": 0.0, "pigment_fraction": 0.0, "ink_fraction": 0.0,
+    "grey_fraction": 0.0, "hematoxylin_floor_od": 0.05,
+}  # fmt: skip
+
+
+def tiles_of(*background_and_area: tuple[float | None, float], squares: list[dict[str, Any]] | None = None) -> pa.Table:
+    """Tiles with a background; the first one has squares of 4096 um2: `{"sharpness": 0.1, "excluded": "qc: fold"}`."""
     background, area = zip(*background_and_area, strict=True) if background_and_area else ((), ())
-    columns = {"background_dab_od": pa.array(background, pa.float32()), "scored_um2": pa.array(area, pa.float64())}
+    rows = [GOOD_SQUARE | {"excluded": None, "tissue_um2": 4096.0} | square for square in squares or []]
+    lists = [rows, *[[]] * (len(area) - 1)] if area else []
+    columns = {
+        "background_dab_od": pa.array(background, pa.float32()),
+        "scored_um2": pa.array(area, pa.float64()),
+        "square": pa.array([list(range(len(part))) for part in lists], pa.list_(pa.int64())),
+        "square_excluded": pa.array([[row["excluded"] for row in part] for part in lists], pa.list_(pa.string())),
+    }
+    for name in ("tissue_um2", *MEASURES):
+        values = [[row[name] for row in part] for part in lists]
+        columns[f"square_{name}"] = pa.array(values, pa.list_(pa.float32()))
     return pa.table(columns)
 
 
@@ -38,9 +57,12 @@ def tiles_of(*background_and_area: tuple[float | None, float]) -> pa.Table:
 def check(assay, make_cells):
     """Check a slide that is good but for what is given."""
 
-    def checked(*, facts=None, cells=None, tiles=None, coverage=GOOD, call=HIGH, of=assay) -> list[Flag]:
+    def checked(
+        *, facts=None, cells=None, tiles=None, coverage=GOOD, call=HIGH, of=assay, squares=None, **colours
+    ) -> list[Flag]:
         cells = make_cells([0.3] * 4) if cells is None else cells
-        measures = measure_slide(cells, tiles or tiles_of((0.01, 1e6)))
+        tiles = tiles_of((0.01, 1e6), squares=squares) if tiles is None else tiles
+        measures = measure_slide(cells, tiles, made_colours(**colours), of)
         return check_slide(facts or facts_of(), measures, coverage, call, of)
 
     return checked
@@ -134,15 +156,73 @@ def test_dab_between_the_cells_is_flagged(check, assay):
     assert check(tiles=tiles_of((0.9 * limit, 1e6))) == []
 
 
-def test_the_background_is_weighted_by_what_was_scored(make_cells):
+def test_the_background_is_weighted_by_what_was_scored(make_cells, assay):
     tiles = tiles_of((0.1, 3.0), (0.5, 1.0), (0.9, 0.0), (None, 5.0))
-    measures = measure_slide(make_cells([0.3, 0.4], hematoxylin_od_nucleus=[0.1, 0.3]), tiles)
+    cells = make_cells([0.3, 0.4], hematoxylin_od_nucleus=[0.1, 0.3])
+    measures = measure_slide(cells, tiles, made_colours(), assay)
     assert measures["background_dab_od"] == pytest.approx(0.2)
     assert measures["counterstain_od"] == pytest.approx(0.2)
 
 
-def test_nothing_measured_is_none_and_no_finding(check, make_cells):
-    nothing = {"counterstain_od": None, "background_dab_od": None}
+def test_nothing_measured_is_none_and_no_finding(check, make_cells, assay):
+    unknown = {"glass_tint_od": None, "glass_dab_od": None}
     for tiles in (tiles_of(), tiles_of((None, 0.0)), tiles_of((0.5, 0.0))):
-        assert measure_slide(make_cells([]), tiles) == nothing
-        assert check(cells=make_cells([]), tiles=tiles) == []
+        measures = measure_slide(make_cells([]), tiles, made_colours(**unknown), assay)
+        assert set(measures.values()) == {None}
+        assert check(cells=make_cells([]), tiles=tiles, **unknown) == []
+
+
+def test_squares_are_averaged_by_their_tissue(make_cells, assay):
+    squares = [
+        {"sharpness": 0.2, "tissue_um2": 1000.0}, {"sharpness": 0.6, "tissue_um2": 3000.0},
+        {"sharpness": float("nan"), "tissue_um2": 4000.0}, {"sharpness": 0.9, "tissue_um2": 0.0},
+    ]  # fmt: skip
+    measures = measure_slide(make_cells([0.1]), tiles_of((0.0, 1.0), squares=squares), made_colours(), assay)
+    assert measures["sharpness"] == pytest.approx(0.5)
+    assert measures["soft_fraction"] == pytest.approx(1000 / 8000)
+
+
+def test_what_is_excluded_is_told_from_what_is_soft(make_cells, assay):
+    out = {"sharpness": 0.1, "excluded": "qc: out of focus"}
+    measures = measure_slide(make_cells([0.1]), tiles_of((0.0, 1.0), squares=[out, {}, {}, {}]), made_colours(), assay)
+    assert (measures["artifact_fraction"], measures["soft_fraction"]) == (0.25, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("squares", "name", "level"),
+    [
+        ([{"excluded": "qc: ink"}, *[{}] * 99], "artifacts", "info"),
+        ([{"excluded": "qc: ink"}] * 6 + [{}] * 94, "many_artifacts", "warn"),
+        ([{"sharpness": 0.27}] * 30 + [{}] * 70, "soft_focus", "warn"),
+        ([{"clipped_fraction": 0.05}], "clipped_stain", "warn"),
+        ([{"pigment_fraction": 0.05}], "pigment", "warn"),
+    ],
+)
+def test_each_quality_of_squares_raises_its_own_flag(check, squares, name, level):
+    [flag] = check(squares=squares)
+    assert (flag.name, flag.level) == (name, level)
+    assert flag.text.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("colours", "name"), [({"glass_tint_od": 0.08}, "tinted_glass"), ({"glass_dab_od": 0.05}, "dab_on_glass")]
+)
+def test_odd_glass_is_flagged(check, colours, name):
+    assert [flag.name for flag in check(**colours)] == [name]
+
+
+def test_excluded_areas_are_listed_by_reason_and_a_shared_square_counts_once():
+    squares = [{"excluded": "qc: ink"}, {"excluded": "qc: fold"}, {"excluded": "qc: ink", "tissue_um2": 0.0}, {}]
+    twice = pa.concat_tables([tiles_of((0.0, 1.0), squares=squares)] * 2)
+    assert artifact_areas(twice) == {
+        "qc: ink": {"squares": 1, "tissue_um2": 8192.0}, "qc: fold": {"squares": 1, "tissue_um2": 8192.0}
+    }  # fmt: skip
+    assert artifact_areas(tiles_of()) == {}
+
+
+def test_control_tissue_is_held_against_what_is_expected(assay, change):
+    rows = [{"region": name, "h_score": h} for name, h in (("weak", 20.0), ("strong", 250.0), ("lost", None))]
+    assert check_controls(rows, assay) == []
+    [flag] = check_controls(rows, change(assay, {"qc.control_min_h": 100.0}))
+    assert (flag.name, flag.level) == ("control_missing", "warn")
+    assert "'weak' has an H-score of 20, at least 100 expected" in flag.text

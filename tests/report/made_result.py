@@ -86,6 +86,7 @@ def make_result(cells: pa.Table, assay: Assay, *, regions: list[dict[str, Any]] 
         "assay": {"name": assay.name, "digest": assay_digest(assay), "left_digest": left_digest(assay)},
         "model": {"name": "classical", "digest": "classical-1"},
         "profile": "cpu-float32",
+        "device": "cpu",
         "versions": {"slidescore": "0.1.0", "numpy": "2.1.3"},
         "degradations": ["1 tiles could not be read: decode error"],
         "key": {},

@@ -51,6 +51,13 @@ def test_every_slide_has_a_row_and_a_link_to_its_page() -> None:
     assert RUN["assay"]["digest"] in text
 
 
+def test_pseudonyms_are_said_to_be_pseudonyms() -> None:
+    hidden, _ = read_page(render_cohort_page({**RUN, "pseudonymized": True}, ROWS, {}))
+    named, _ = read_page(render_cohort_page({**RUN, "pseudonymized": False}, ROWS, {}))
+    assert "only the key file leads back" in hidden
+    assert "pseudonym" not in named
+
+
 def test_pictures_are_inside() -> None:
     picture = bytes(jpeg8_encode(np.full((8, 8, 3), 200, np.uint8)))
     _, reader = read_page(render_cohort_page(RUN, ROWS, {"near-01234567": picture}))

@@ -10,6 +10,8 @@ import pytest
 
 from slidescore.assay import LoadedAssay, assay_digest
 from slidescore.errors import RunFolderBusyError, RunFolderError
+from slidescore.report import run_folder
+from slidescore.report.digests import is_sealed
 from slidescore.report.files import read_json, write_json
 from slidescore.report.run_folder import RunFolder, SlideFolder, held, list_results, open_run_folder
 
@@ -52,13 +54,20 @@ def test_a_finished_slide_is_done_under_its_key(folder):
     assert not folder.work.exists()
     content = hashlib.sha256(b"content of cells.parquet").hexdigest()
     assert record["digests"]["cells.parquet"] == content
-    assert set(record["digests"]) == {"cells.parquet", "overlay.tiff"}
+    assert set(record["digests"]) == {"cells.parquet", "overlay.tiff", "report.html"}
+    assert is_sealed(folder.result.read_bytes())
 
 
 @pytest.mark.parametrize("changed", [{"fingerprint": "g"}, {"assay_digest": "b"}, {"mpp": 0.25}, {"new": 1}])
 def test_under_another_key_it_is_not_done(folder, changed):
     finished(folder, "cells.parquet")
     assert folder.done(KEY | changed) is None
+
+
+def test_an_edited_result_is_not_done(folder):
+    finished(folder, "cells.parquet", file="a.svs")
+    folder.result.write_bytes(folder.result.read_bytes().replace(b"a.svs", b"b.svs"))
+    assert folder.done(KEY) is None
 
 
 def test_without_its_tables_it_is_not_done(folder):
@@ -81,6 +90,41 @@ def test_beginning_again_undoes_it_first(folder):
     folder.begin()
     assert folder.done(KEY) is None
     assert list(folder.work.iterdir()) == []
+
+
+def test_an_undone_slide_is_not_done_and_undoing_twice_is_well(folder):
+    folder.undo()
+    finished(folder, "cells.parquet")
+    folder.undo()
+    folder.undo()
+    assert folder.done(KEY) is None
+    assert (folder.path / "cells.parquet").is_file()
+
+
+def test_a_stop_while_digests_are_taken_leaves_the_journal(folder, monkeypatch):
+    """That takes seconds for a large overlay; only moving and writing come after the journal is gone."""
+
+    def stop(path):
+        raise KeyboardInterrupt
+
+    folder.begin()
+    (folder.work / "cells.parquet").write_text("cells")
+    folder.journal("j").mkdir(parents=True)
+    monkeypatch.setattr(run_folder, "sha256_of", stop)
+    with pytest.raises(KeyboardInterrupt):
+        folder.finish({}, KEY)
+    folder.begin(keep="j")
+    assert folder.journal("j").is_dir()
+
+
+def test_beginning_goes_into_no_linked_folder(folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "thesis.txt").write_text("mine")
+    folder.begin()
+    (folder.work / "link").symlink_to(tmp_path / "elsewhere")
+    folder.begin()
+    assert list(folder.work.iterdir()) == []
+    assert (tmp_path / "elsewhere" / "thesis.txt").is_file()
 
 
 def test_an_interrupted_slide_is_not_done(folder):
@@ -227,6 +271,16 @@ def test_a_rescored_result_counts_though_its_key_names_the_version_that_measured
     write_json(run.run_json, {"slides": {"a-1": "/a"}, **made_by})
     finished(run.slide("a-1"), key=KEY | {"slidescore_version": "1"}, file="a", **made_by)
     assert len(list_results(run)) == 1
+
+
+def test_a_result_of_a_slide_that_the_table_calls_failed_is_not_listed(tmp_path):
+    """As when a second command, with other annotations, was stopped before it came to that slide."""
+    run = listing(RunFolder(tmp_path), "a-1", "b-2", "c-3")
+    for slide_id in ("a-1", "b-2", "c-3"):
+        finished(run.slide(slide_id), file=slide_id)
+    table = "slide_id,status,reason\na-1,scored,\nb-2,failed,not reached\nc-3,not_evaluable,empty\n"
+    (tmp_path / "scores.csv").write_text(table)
+    assert [record["file"] for record in list_results(run)] == ["a-1", "c-3"]
 
 
 def test_without_a_list_of_slides_there_is_no_run(tmp_path):

@@ -71,6 +71,15 @@ def test_run_folders_are_left_out(tmp_path: Path) -> None:
         files(tmp_path / "run")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+@pytest.mark.timeout(60)
+def test_a_pipe_in_place_of_run_json_is_not_waited_for(tmp_path: Path) -> None:
+    touch(tmp_path, "a/b.svs")
+    os.mkfifo(tmp_path / "a" / "run.json")
+    os.mkfifo(tmp_path / "run.json")
+    assert files(tmp_path) == ["a/b.svs"]
+
+
 def test_a_named_file_is_taken_whatever_its_suffix(tmp_path: Path) -> None:
     touch(tmp_path, "slide.dat", ".hidden.svs", "sub/c.svs")
     assert files(tmp_path / "slide.dat") == ["slide.dat"]
@@ -147,7 +156,8 @@ def test_links(tmp_path: Path) -> None:
         (tmp_path / "set" / "dangling.svs").symlink_to(tmp_path / "gone.svs")
     except OSError:
         pytest.skip("no symbolic links here")
-    assert files(tmp_path / "set") == ["again.svs", "c.svs", "deep/b.svs"]
+    # What leads nowhere is taken: a slide that vanished deserves its row.
+    assert files(tmp_path / "set") == ["again.svs", "c.svs", "dangling.svs", "deep/b.svs"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file names are bytes only on POSIX")

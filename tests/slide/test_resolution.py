@@ -8,6 +8,7 @@ import pytest
 from slide.drawn import noise
 from slidescore.errors import MissingResolutionError
 from slidescore.slide import ArrayReader, Resolution, decide_resolution
+from slidescore.slide.resolution import doubt_resolution
 
 LIMITS: dict[str, Any] = {"min_mpp": 0.05, "max_mpp": 2.0, "max_axis_difference": 0.05}
 
@@ -49,3 +50,41 @@ def test_axes_that_differ_are_refused() -> None:
     assert decide_resolution(reader((0.25, 0.262)), None, **LIMITS)
     with pytest.raises(MissingResolutionError, match=r"along x and 0\.265 along y"):
         decide_resolution(reader((0.25, 0.265)), None, **LIMITS)
+
+
+def stating(vendor: str, mpp: float, **properties: str) -> ArrayReader:
+    names = {name.replace("__", "."): value for name, value in properties.items()}
+    return ArrayReader(noise(4, 4), mpp=mpp, vendor=vendor, properties=names)
+
+
+@pytest.mark.parametrize(
+    ("slide", "words"),
+    [
+        (stating("aperio", 0.5, aperio__AppMag="20"), ""),
+        (stating("aperio", 0.263, aperio__AppMag="40"), ""),
+        (stating("aperio", 0.25, aperio__AppMag="20"), "it states 0.25 um/px and a magnification of 20"),
+        (stating("aperio", 1.0, aperio__AppMag="20"), "do not go together"),
+        (stating("mirax", 0.243, **{"openslide__objective-power": "20"}), ""),
+        (stating("hamamatsu", 0.22, **{"openslide__objective-power": "40"}), ""),
+        (stating("hamamatsu", 0.88, **{"openslide__objective-power": "40"}), "do not go together"),
+        (stating("aperio", 0.5, tiff__XResolution="20000", tiff__ResolutionUnit="centimeter"), ""),
+        (
+            stating("aperio", 0.5, tiff__XResolution="10000", tiff__ResolutionUnit="centimeter"),
+            "0.5 um/px in one place",
+        ),
+        (stating("aperio", 0.5, tiff__XResolution="50800", tiff__ResolutionUnit="inch"), ""),
+        (stating("aperio", 0.5, tiff__XResolution="72", tiff__ResolutionUnit="inch"), ""),
+        (stating("generic-tiff", 0.5, tiff__XResolution="10000", tiff__ResolutionUnit="centimeter"), ""),
+        (stating("aperio", 0.5, aperio__AppMag="twenty"), ""),
+        (stating("aperio", 0.5, aperio__AppMag="nan"), ""),
+    ],
+)
+def test_what_speaks_against_a_stated_resolution(slide: ArrayReader, words: str) -> None:
+    said = " ".join(doubt_resolution(slide))
+    assert words in said
+    assert bool(words) == bool(said)
+
+
+def test_nothing_speaks_against_what_is_not_stated() -> None:
+    silent = ArrayReader(noise(4, 4), properties={"openslide.objective-power": "40"})
+    assert doubt_resolution(silent) == ()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from made_colours import made_colours
 from report.made_result import make_result, make_run
 from slidescore.assay import LoadedAssay, assay_digest
 from slidescore.pipeline.analysis import SlideAnalysis
@@ -39,8 +40,9 @@ def make_run_folder(path: Path, loaded: LoadedAssay, fields: Mapping[str, Field]
         facts = make_result(field.cells, loaded.assay)
         facts["slide"] |= {"width": int(SIDE_UM / MPP), "height": int(SIDE_UM / MPP), "mpp": MPP}
         facts["analysis"]["upsampled"] = False
-        parts = ("slide", "analysis", "stains", "degradations", "profile", "model")
-        known = {part: facts[part] for part in parts} | {"annotations": None, "notes": []}
+        parts = ("slide", "analysis", "stains", "degradations", "profile", "device", "model")
+        known = {part: facts[part] for part in parts} | {"annotations": None, "integrity": {}, "notes": []}
+        known |= {"colours": made_colours(), "control_areas": {}}
         analysis = SlideAnalysis(field.cells, _one_tile(field.cells.num_rows), known, {})
         result = judge_slide(analysis, loaded.assay, SlideIdentity(slide_id, file))
         slide = folder.slide(slide_id)

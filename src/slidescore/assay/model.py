@@ -2,7 +2,7 @@
 
 Everything that can change a number is a field here and a line in `configs/*.yaml`; nothing has a default. What changes
 only the time a run takes (workers, device) is an option of the command line instead. Blocks left of the wall
-(`reading, tissue, tiles, stains, cells`) decide the measurements; the rest decides what is made of them.
+(`reading, tissue, tiles, stains, cells, artifacts`) decide the measurements; the rest decides what is made of them.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ class Tissue(Block):
     min_area_um2: NonNegative
     max_hole_um2: NonNegative
     pen_min_chroma_od: Positive
+    pen_min_degrees: Annotated[float, Field(gt=0, lt=90)]
+    pen_max_texture: NonNegative
     annotations: Annotations
 
 
@@ -179,6 +181,32 @@ class Cells(Block):
     membrane_percentile: Annotated[float, Field(ge=0, le=100)]
 
 
+class Artifacts(Block):
+    """What a square of tissue must look like to be scored; `max_` fractions of 1 exclude nothing.
+
+    Densities in OD, angles in degrees off the arc of mixtures of the two stains.
+    """
+
+    square_um: Annotated[float, Field(ge=16, le=512)]
+    min_tissue_fraction: Fraction
+    min_sharpness: Fraction
+    min_contrast_grey: Annotated[float, Field(gt=0, le=255)]
+    fold_min_hematoxylin_od: Positive
+    fold_max_sharpness: Fraction
+    black_od: Positive
+    max_black_fraction: Fraction
+    ink_od: Positive
+    ink_degrees: Annotated[float, Field(gt=0, lt=90)]
+    max_ink_fraction: Fraction
+    ink_min_hematoxylin_od: Positive
+    pigment_od: Positive
+    pigment_degrees: Annotated[float, Field(gt=0, lt=90)]
+    max_pigment_fraction: Fraction
+    grey_degrees: Annotated[float, Field(gt=0, lt=90)]
+    grey_max_texture: Fraction
+    max_grey_fraction: Fraction
+
+
 class Tumor(Block):
     """Which cells are tumor cells; `strict_probability` gives the second opinion h_strict, whatever the rule.
 
@@ -269,6 +297,25 @@ class CallBlock(Block):
     cutoff: Cutoff
 
 
+class StainCheck(Block):
+    """What a slide's colours may be like before its stain is taken for another one; angles across the arc of stains."""
+
+    max_dark_fraction: Fraction
+    min_density_od: NonNegative
+    max_grey_fraction: Fraction
+    max_red_fraction: Fraction
+    min_pink_degrees: NonNegative
+    min_pink_spread_degrees: NonNegative
+    min_pale_pink_spread_degrees: NonNegative
+    pale_stained_fraction: Fraction
+    max_spread_ratio: NonNegative
+    min_chromogen_fraction: Fraction
+    max_chromogen_red_degrees: NonNegative
+    doubtful_chromogen_red_degrees: NonNegative
+    min_doubtful_along_degrees: NonNegative
+    max_other_fraction: Fraction
+
+
 class Qc(Block):
     """Limits on a slide: beyond `max_` or below `min_` it has no score; `warn_` only flags it."""
 
@@ -279,9 +326,18 @@ class Qc(Block):
     max_missing_fraction: Fraction
     warn_counterstain_od: NonNegative
     warn_stroma_dab_od: NonNegative
+    warn_glass_dab_od: NonNegative
+    warn_glass_tint_od: NonNegative
+    warn_sharpness: Fraction
+    warn_soft_fraction: Fraction
+    warn_clipped_fraction: Fraction
+    warn_pigment_fraction: Fraction
+    warn_artifact_fraction: Fraction
+    control_min_h: Annotated[float, Field(ge=0, le=300)] | None
+    stain: StainCheck
 
 
-LEFT_OF_WALL = ("reading", "tissue", "tiles", "stains", "cells")
+LEFT_OF_WALL = ("reading", "tissue", "tiles", "stains", "cells", "artifacts")
 """Blocks that decide measurements; a change in them needs a new `score`, never only a `rescore`."""
 
 
@@ -298,6 +354,7 @@ class Assay(Block):
     tiles: Tiles
     stains: Stains
     cells: Cells
+    artifacts: Artifacts
     tumor: Tumor
     bins: Bins
     score: Score

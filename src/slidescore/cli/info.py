@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from slidescore.assay.load import DEFAULT_ASSAY
+
+if TYPE_CHECKING:
+    from slidescore.assay.model import Reading
 
 
 @click.command()
@@ -16,10 +20,24 @@ from slidescore.assay.load import DEFAULT_ASSAY
 def info(slide: Path, mpp: float | None, assay: str) -> None:
     """Show what SLIDE is and how it would be read."""
     from slidescore.assay import load_assay
-    from slidescore.errors import MissingResolutionError
-    from slidescore.slide import decide_resolution, fingerprint, open_slide, plan_grid
+    from slidescore.errors import SlideOpenError
 
     reading = load_assay(assay).assay.reading
+    try:
+        lines = _describe(slide, mpp, reading)
+    except SlideOpenError as error:
+        # Named without its folders, as everywhere: they can name a patient.
+        raise SlideOpenError(error.message, where=slide.name, remedy=error.remedy) from error
+    for name, value in lines:
+        click.echo(f"{name:<12} {value}")
+
+
+def _describe(slide: Path, mpp: float | None, reading: Reading) -> list[tuple[str, str]]:
+    """Say what a slide is, by a few of the things that its reader knows; none of its own words is among them."""
+    from slidescore.errors import MissingResolutionError
+    from slidescore.slide import decide_resolution, fingerprint, open_slide, plan_grid
+    from slidescore.slide.identify import name_library, name_scanner
+
     with open_slide(slide) as reader:
         width, height = reader.dimensions
         stated = "none stated" if reader.mpp is None else f"{reader.mpp[0]:.4g} x {reader.mpp[1]:.4g} um/px stated"
@@ -27,6 +45,8 @@ def info(slide: Path, mpp: float | None, assay: str) -> None:
             ("file", slide.name),
             ("fingerprint", fingerprint(slide)),
             ("reader", f"{reader.backend} ({reader.vendor})"),
+            ("read with", name_library(reader)),
+            ("scanner", name_scanner(reader) or "not stated"),
             ("size", f"{width} x {height} px"),
             ("resolution", stated),
             ("levels", ", ".join(f"{w} x {h}" for w, h in reader.level_dimensions)),
@@ -44,5 +64,4 @@ def info(slide: Path, mpp: float | None, assay: str) -> None:
             size_mm = f"{width * resolution.mpp_x / 1000:.2f} x {height * resolution.mpp_y / 1000:.2f} mm"
             plan = f"level {grid.level}, {grid.factor:g} px averaged to {grid.analysis_mpp:.4g} um/px"
             lines += [("area", f"{size_mm} ({resolution.source} resolution)"), ("analysis", plan)]
-    for name, value in lines:
-        click.echo(f"{name:<12} {value}")
+    return lines

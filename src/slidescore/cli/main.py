@@ -8,20 +8,28 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-import traceback
 from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
 import click
 
-from slidescore.errors import AssayError, InputError, RunFolderBusyError, RunFolderError, SlidescoreError
+from slidescore.errors import (
+    AssayError,
+    InputError,
+    RunFolderBusyError,
+    RunFolderError,
+    SlidescoreError,
+    place_of,
+    trace_of,
+)
 
 VERBS = {
     "score": "Score slides and directories of slides into a run folder.",
     "info": "Show what a slide file is and how it would be read.",
     "rescore": "Apply another assay to a run's measurements, without reading pixels.",
     "train": "Train models from labels, such as a study's tumor model.",
+    "verify": "Score a run's cells again, and check every byte of it.",
     "export": "Write the cells of a run as CSV or QuPath GeoJSON.",
     "assay": "List, show and check assays.",
     "doctor": "Check that this installation can score.",
@@ -87,15 +95,16 @@ def main() -> None:
         sys.exit(EXIT_TERMINATED)
     except SlidescoreError as error:
         if debug:
-            traceback.print_exc()
+            click.echo(trace_of(error), err=True)
         _say(f"error: {error}")
         sys.exit(_exit_code(error))
     except BrokenPipeError:
         sys.exit(EXIT_INTERNAL)
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line, unless --debug
         if debug:
-            traceback.print_exc()
-        _say(f"internal error: {type(error).__name__}: {error} (run with --debug and report it)")
+            click.echo(trace_of(error), err=True)
+        # Not its words, nor with --debug: they can quote a slide's metadata.
+        _say(f"internal error: {type(error).__name__} {place_of(error)} (run with --debug and report it)")
         sys.exit(EXIT_INTERNAL)
 
 

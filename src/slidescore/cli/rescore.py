@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from slidescore.cli.main import EXIT_SOME_FAILED
+from slidescore.report.lease import refuse_if_held
 
 
 @click.command()
@@ -15,14 +16,19 @@ from slidescore.cli.main import EXIT_SOME_FAILED
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The new run folder.")
 @click.option("--assay", help="Name of a shipped assay, or an assay file.  [default: the run's own]")
 @click.option("--tumor-model", type=click.Path(path_type=Path), help="Model of 'slidescore train tumor'.")
+@click.option("--key", type=click.Path(path_type=Path), help="Key file of a run of pseudonyms, to draw pictures.")
 @click.option("--overwrite", is_flag=True, help="Write over another assay's results.")
-def rescore(run: Path, out: Path, assay: str | None, tumor_model: Path | None, overwrite: bool) -> int:
+def rescore(
+    run: Path, out: Path, assay: str | None, tumor_model: Path | None, key: Path | None, overwrite: bool
+) -> int:
     """Score the measurements of RUN under another assay or with a tumor model, without reading pixels.
 
     Thresholds, cut-offs, the score and the tumor rule may differ. What changes a measurement needs 'slidescore score'.
     """
     if assay is None and tumor_model is None:
         raise click.UsageError("nothing to change: give --assay, --tumor-model, or both")
+    # Before anything heavy is loaded: who comes second is told at once.
+    refuse_if_held(out)
     from slidescore.cli.tables import print_failures, print_scores
     from slidescore.pipeline.rescore import rescore as rescore_run
 
@@ -34,10 +40,13 @@ def rescore(run: Path, out: Path, assay: str | None, tumor_model: Path | None, o
         out,
         assay,
         tumor_model=tumor_model,
+        key_file=key,
         overwrite=overwrite,
         command=("slidescore", *sys.argv[1:]),
         on_slide=say,
     )
+    for warning in summary.warnings:
+        click.echo(f"warning: {warning}", err=True)
     print_scores(summary)
     if summary.failed:
         print_failures(summary)

@@ -9,6 +9,7 @@ import click
 
 from slidescore.assay.load import DEFAULT_ASSAY
 from slidescore.cli.main import EXIT_SOME_FAILED
+from slidescore.report.lease import refuse_if_held
 
 
 def _overlay_mpp(context: click.Context, parameter: click.Parameter, value: str) -> float | None:
@@ -36,6 +37,22 @@ def _overlay_mpp(context: click.Context, parameter: click.Parameter, value: str)
 @click.option(
     "--overlay-mpp", default="1.0", show_default=True, callback=_overlay_mpp, help="um per overlay pixel, or none."
 )
+@click.option(
+    "--timeout", default=600.0, show_default=True, type=click.FloatRange(min=5.0),
+    help="Seconds after which a slide on which nothing gets done is given up.",
+)  # fmt: skip
+@click.option(
+    "--slide-limit", default=86_400.0, show_default=True, type=click.FloatRange(min=1.0),
+    help="Seconds after which a slide is given up in any case.",
+)  # fmt: skip
+@click.option(
+    "--pseudonymize", "key_file", type=click.Path(path_type=Path), metavar="KEYFILE",
+    help="Put pseudonyms in place of file names everywhere; only KEYFILE, outside of --out, leads back.",
+)  # fmt: skip
+@click.option(
+    "--checksums", type=click.Path(path_type=Path),
+    help="Manifest of SHA-256 as sha256sum writes it; a slide that is not what it lists is not opened.",
+)  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Score everything again, even over another assay's results.")
 def score(
     inputs: tuple[Path, ...],
@@ -46,17 +63,26 @@ def score(
     mpp: float | None,
     roi: Path | None,
     overlay_mpp: float | None,
+    timeout: float,
+    slide_limit: float,
+    key_file: Path | None,
+    checksums: Path | None,
     overwrite: bool,
 ) -> int:
     """Score every slide in INPUTS: files, and directories searched recursively.
 
     The same command again goes on where it stopped: finished slides are kept, failed ones tried again.
     """
+    # Before anything heavy is loaded: who comes second is told at once.
+    refuse_if_held(out)
     from slidescore.cli.progress import show_progress
     from slidescore.cli.tables import print_failures, print_scores
     from slidescore.pipeline.cohort import RunOptions, score_directory
 
-    options = RunOptions(workers, mpp, roi, overlay_mpp, overwrite, ("slidescore", *sys.argv[1:]), device)
+    options = RunOptions(
+        workers, mpp, roi, overlay_mpp, overwrite, ("slidescore", *sys.argv[1:]), device, timeout_s=timeout,
+        slide_limit_s=slide_limit, key_file=key_file, checksums=checksums,
+    )  # fmt: skip
     with show_progress() as listener:
         summary = score_directory(inputs, out, assay, options=options, on_event=listener)
     for warning in summary.warnings:

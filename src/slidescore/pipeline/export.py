@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 from slidescore.assay import Assay
 from slidescore.cells import CELL_SCHEMA
 from slidescore.errors import RunFolderError, UnknownNameError, nearest_names
+from slidescore.report.digests import refuse_changed
 from slidescore.report.export_csv import export_csv
 from slidescore.report.export_geojson import export_geojson
 from slidescore.report.files import read_parquet, written_whole
@@ -50,7 +51,8 @@ def export_run(run: Path, kind: str, out: Path, *, only: Sequence[str] = (), com
     UnknownNameError
         If `kind` or one of `only` is unknown.
     RunFolderError
-        If the run cannot be read or the folder not be written.
+        If the run cannot be read, a slide's cells were changed since they were written, or the folder cannot be
+        written to.
     """
     if kind not in WRITERS:
         raise UnknownNameError(f"no such export; {nearest_names(kind, WRITERS)}", where=f"--to {kind}")
@@ -59,15 +61,23 @@ def export_run(run: Path, kind: str, out: Path, *, only: Sequence[str] = (), com
     results = _chosen(list_results(folder), only)
     if not results:
         raise RunFolderError("holds no finished slide", where=str(run))
-    suffix, write = WRITERS[kind]
     for record in results:
-        slide_id = record["slide_id"]
-        measured = read_parquet(folder.slide(slide_id).path / "cells.parquet", CELL_SCHEMA)
-        cells = judged_cells(measured, assay, record["slide"]["mpp"])
-        path = out / f"{slide_id}.{suffix}{'.gz' if compress else ''}"
-        with written_whole(path) as temporary:
-            write(cells, assay, temporary, slide_id, compress)
-        yield path
+        refuse_changed(folder.slide(record["slide_id"]).path, ("cells.parquet",))
+        yield export_slide(folder, record, assay, kind, out, compress=compress)
+
+
+def export_slide(
+    folder: RunFolder, record: Mapping[str, Any], assay: Assay, kind: str, out: Path, *, compress: bool
+) -> Path:
+    """Write the cells of one slide; arguments as in `export_run`, and the slide's result.json."""
+    slide_id = record["slide_id"]
+    suffix, write = WRITERS[kind]
+    measured = read_parquet(folder.slide(slide_id).path / "cells.parquet", CELL_SCHEMA)
+    cells = judged_cells(measured, assay, record["slide"]["mpp"])
+    path: Path = out / f"{slide_id}.{suffix}{'.gz' if compress else ''}"
+    with written_whole(path) as temporary:
+        write(cells, assay, temporary, slide_id, compress)
+    return path
 
 
 def _chosen(results: list[dict[str, Any]], only: Sequence[str]) -> list[dict[str, Any]]:

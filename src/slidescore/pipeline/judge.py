@@ -13,14 +13,25 @@ import pyarrow.compute as pc
 from slidescore.assay import Assay, assay_digest, left_digest
 from slidescore.pipeline.analysis import SlideAnalysis
 from slidescore.pipeline.tile import AreaSums
-from slidescore.qc.checks import Flag, check_slide, measure_slide, worst_level
+from slidescore.qc.checks import (
+    Flag,
+    artifact_areas,
+    check_controls,
+    check_slide,
+    measure_slide,
+    sort_flags,
+    worst_level,
+)
+from slidescore.qc.stain_check import wrong_stain
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
-from slidescore.scoring import Call, CallLabel, Coverage, Scores, make_call, score_cells
+from slidescore.scoring import Call, CallLabel, Coverage, Scores, make_call, score_cells, score_control
 from slidescore.scoring.tumor_model import judged_cells, refuse_other_cells
 from slidescore.version import library_versions, slidescore_version
 
 RESULT_SCHEMA = 1
 UM2_PER_MM2 = 1e6
+NOT_OF_CONTROLS = ("call", "call_status", "cutoff", "qc", "h_all_cells", "h_strict", "h_without_exclusions")
+"""Columns that say nothing about control tissue: it has no call, and all of its cells count."""
 
 Row = dict[str, Any]
 
@@ -102,9 +113,12 @@ def judge_slide(analysis: SlideAnalysis, assay: Assay, identity: SlideIdentity) 
     judged = judged_cells(cells, assay, facts["slide"]["mpp"])
     coverage = slide_coverage(tiles)
     scores = score_cells(judged, assay)
-    call = make_call(scores, coverage, assay)
-    measures = measure_slide(cells, tiles)
+    refusal = wrong_stain(facts["colours"], assay.qc.stain)
+    call = make_call(scores, coverage, assay, refusal)
+    measures = measure_slide(cells, tiles, facts["colours"], assay)
     flags = check_slide(facts, measures, coverage, call, assay)
+    controls = _control_rows(analysis, judged, assay, identity, refusal)
+    flags = sort_flags([*flags, *check_controls(controls, assay)])
     row = _row(identity, facts, scores, coverage, call, flags, assay)
     record = {
         "schema": RESULT_SCHEMA,
@@ -113,13 +127,14 @@ def judge_slide(analysis: SlideAnalysis, assay: Assay, identity: SlideIdentity) 
         "status": row["status"],
         "reason": row["reason"],
         "scores": row,
-        "regions": _region_rows(analysis, judged, measures, assay, identity),
+        "regions": [*_region_rows(analysis, judged, measures, assay, identity, refusal), *controls],
         **facts,
         "region_areas": {name: _area_values(areas) for name, areas in analysis.region_areas.items()},
         "ledger": _ledger(tiles),
         "qc": {
             "flags": [{"name": flag.name, "level": flag.level, "text": flag.text} for flag in flags],
             "measures": measures,
+            "artifacts": artifact_areas(tiles),
         },
         "assay": {
             "name": assay.name,
@@ -157,6 +172,7 @@ def _region_rows(
     measures: Mapping[str, float | None],
     assay: Assay,
     identity: SlideIdentity,
+    refusal: str,
 ) -> list[Row]:
     region = judged.column("region")
     rows = []
@@ -165,10 +181,27 @@ def _region_rows(
         failed = areas.tissue_um2 - areas.scored_um2 - areas.excluded_um2 - areas.missing_um2
         coverage = _coverage(areas, failed_um2=max(0.0, failed))
         scores = score_cells(judged, assay, only=pc.fill_null(pc.equal(region, name), False).to_numpy())
-        call = make_call(scores, coverage, assay)
+        call = make_call(scores, coverage, assay, refusal)
         flags = check_slide(analysis.facts, measures, coverage, call, assay)
         row = _row(identity, analysis.facts, scores, coverage, call, flags, assay)
-        rows.append({**row, "region": name})
+        rows.append({**row, "region": name, "role": "region"})
+    assert all(tuple(row) == REGION_COLUMNS for row in rows)
+    return rows
+
+
+def _control_rows(
+    analysis: SlideAnalysis, judged: pa.Table, assay: Assay, identity: SlideIdentity, refusal: str
+) -> list[Row]:
+    """Fill the rows of on-slide control tissue: scores without a call, for a cut-off is about tumors."""
+    rows = []
+    for name, values in analysis.facts["control_areas"].items():
+        areas = AreaSums(*values)
+        failed = areas.tissue_um2 - areas.scored_um2 - areas.excluded_um2 - areas.missing_um2
+        coverage = _coverage(areas, failed_um2=max(0.0, failed))
+        scores = score_control(judged, assay, name)
+        no_call = Call(CallLabel.NOT_EVALUABLE, refusal or ("" if scores.n_cells else "no cells"), "", "")
+        row = _row(identity, analysis.facts, scores, coverage, no_call, [], assay)
+        rows.append({**row, **dict.fromkeys(NOT_OF_CONTROLS), "region": name, "role": "control"})
     assert all(tuple(row) == REGION_COLUMNS for row in rows)
     return rows
 
@@ -183,7 +216,7 @@ def _row(
     assay: Assay,
 ) -> Row:
     """Fill a row of scores.csv; what is not computed stays None, never zero."""
-    evaluable = call.label is not CallLabel.NOT_EVALUABLE
+    evaluable = not call.reason
     h = scores.h_by_compartment
     values: Row = dict.fromkeys(SCORE_COLUMNS)
     values |= {

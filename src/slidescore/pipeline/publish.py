@@ -8,20 +8,24 @@ from typing import Any
 
 from slidescore.annotations import AnnotationSet
 from slidescore.pipeline.judge import SlideResult
+from slidescore.qc.artifacts import excluded_boxes
 from slidescore.qc.cell_drawing import prepare_cells
 from slidescore.report.cohort_page import render_cohort_page
-from slidescore.report.files import read_json, write_bytes, write_parquet
+from slidescore.report.files import read_json, write_bytes, write_parquet, written_whole
 from slidescore.report.gallery import GalleryCell, read_gallery
 from slidescore.report.overlay_pyramid import small_jpeg, write_overlay, write_thumbnail
 from slidescore.report.run_folder import RunFolder
 from slidescore.report.slide_page import render_slide_page
 from slidescore.slide import SlideReader
 
+TABLES = ("cells.parquet", "tiles.parquet")
+"""What a slide's measurements are; every score follows from them."""
+
 
 def write_slide_tables(folder: Path, result: SlideResult) -> None:
     """Write cells.parquet and tiles.parquet."""
-    write_parquet(folder / "cells.parquet", result.cells)
-    write_parquet(folder / "tiles.parquet", result.tiles)
+    for name, table in zip(TABLES, (result.cells, result.tiles), strict=True):
+        write_parquet(folder / name, table)
 
 
 def write_slide_pictures(
@@ -70,11 +74,16 @@ def _draw(
     threads: int,
 ) -> None:
     drawing, mpp = prepare_cells(result.judged, result.assay), result.record["slide"]["mpp"]
+    analysis = result.record["analysis"]
+    side_l0 = analysis["square_px"] * analysis["mpp"] / mpp
     hatched = [area.geometry for area in annotations.of("exclude", "control")]
+    hatched += excluded_boxes(result.tiles, side_l0, analysis["square_columns"])
     outlined = [area.geometry for area in annotations.limits]
     if overlay_mpp is not None:
-        write_overlay(folder / "overlay.tiff", reader, mpp, overlay_mpp, drawing, hatched, outlined, threads=threads)
-    write_thumbnail(folder / "thumbnail.png", reader, mpp, drawing, hatched, outlined, threads=threads)
+        with written_whole(folder / "overlay.tiff") as path:
+            write_overlay(path, reader, mpp, overlay_mpp, drawing, hatched, outlined, threads=threads)
+    with written_whole(folder / "thumbnail.png") as path:
+        write_thumbnail(path, reader, mpp, drawing, hatched, outlined, threads=threads)
 
 
 def write_cohort_page(folder: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None:

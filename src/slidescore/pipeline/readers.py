@@ -55,7 +55,102 @@ class ReaderPool:
             reader.close()
 
 
-class PictureReader:
+class _Passing:
+    """A slide as another reader reads it; what a subclass does not say otherwise is that reader's word."""
+
+    def __init__(self, reader: SlideReader) -> None:
+        self._reader = reader
+
+    @property
+    def dimensions(self) -> tuple[int, int]:
+        """Width and height in level-0 px."""
+        return self._reader.dimensions
+
+    @property
+    def level_count(self) -> int:
+        """Number of levels."""
+        return self._reader.level_count
+
+    @property
+    def level_dimensions(self) -> tuple[tuple[int, int], ...]:
+        """Width and height of each level in its own pixels."""
+        return self._reader.level_dimensions
+
+    @property
+    def level_downsamples(self) -> tuple[float, ...]:
+        """Level-0 px per pixel of each level."""
+        return self._reader.level_downsamples
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """Metadata."""
+        return self._reader.properties
+
+    @property
+    def mpp(self) -> tuple[float, float] | None:
+        """Stated resolution."""
+        return self._reader.mpp
+
+    @property
+    def vendor(self) -> str:
+        """Scanner vendor or file kind."""
+        return self._reader.vendor
+
+    @property
+    def backend(self) -> str:
+        """Name of the reader."""
+        return self._reader.backend
+
+    @property
+    def bounds(self) -> Region | None:
+        """The area that holds pixels."""
+        return self._reader.bounds
+
+    @property
+    def icc_profile(self) -> bool:
+        """Whether the slide carries a colour profile."""
+        return self._reader.icc_profile
+
+    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Read a region as uint8, (H, W, 4), RGBA."""
+        return self._reader.read_region(location, level, size)
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class WatchedReader(_Passing):
+    """A slide of which every region that was read is told: the proof that reading goes on.
+
+    Parameters
+    ----------
+    reader
+        The slide.
+    on_read
+        Called after each region, by the thread that read it.
+    """
+
+    def __init__(self, reader: SlideReader, on_read: Callable[[], None]) -> None:
+        super().__init__(reader)
+        self._on_read = on_read
+
+    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Read a region as uint8, (H, W, 4), RGBA, and tell that it was read."""
+        pixels = self._reader.read_region(location, level, size)
+        self._on_read()
+        return pixels
+
+
+class PictureReader(_Passing):
     """A slide for drawing pictures: what cannot be read is transparent instead of an error.
 
     Scores never come from here. A slide with an unreadable tile has its result; its overlay shows a gap there.
@@ -63,57 +158,7 @@ class PictureReader:
 
     def __init__(self, open_reader: Callable[[], SlideReader]) -> None:
         self._pool = ReaderPool(open_reader)
-        self._first = self._pool.get()
-
-    @property
-    def dimensions(self) -> tuple[int, int]:
-        """Width and height in level-0 px."""
-        return self._first.dimensions
-
-    @property
-    def level_count(self) -> int:
-        """Number of levels."""
-        return self._first.level_count
-
-    @property
-    def level_dimensions(self) -> tuple[tuple[int, int], ...]:
-        """Width and height of each level in its own pixels."""
-        return self._first.level_dimensions
-
-    @property
-    def level_downsamples(self) -> tuple[float, ...]:
-        """Level-0 px per pixel of each level."""
-        return self._first.level_downsamples
-
-    @property
-    def properties(self) -> Mapping[str, str]:
-        """Metadata."""
-        return self._first.properties
-
-    @property
-    def mpp(self) -> tuple[float, float] | None:
-        """Stated resolution."""
-        return self._first.mpp
-
-    @property
-    def vendor(self) -> str:
-        """Scanner vendor or file kind."""
-        return self._first.vendor
-
-    @property
-    def backend(self) -> str:
-        """Name of the reader."""
-        return self._first.backend
-
-    @property
-    def bounds(self) -> Region | None:
-        """The area that holds pixels."""
-        return self._first.bounds
-
-    @property
-    def icc_profile(self) -> bool:
-        """Whether the slide carries a colour profile."""
-        return self._first.icc_profile
+        super().__init__(self._pool.get())
 
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Read a region as uint8, (H, W, 4), RGBA; all transparent where it cannot be read."""
@@ -126,11 +171,3 @@ class PictureReader:
     def close(self) -> None:
         """Close every handle."""
         self._pool.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,21 +19,29 @@ from slidescore.assay import (
     with_tumor_model,
 )
 from slidescore.cells import CELL_SCHEMA
-from slidescore.errors import AssayError, RunFolderError, SlidescoreError
+from slidescore.errors import AssayError, InputError, RunFolderError, SlideOpenError, SlidescoreError
 from slidescore.pipeline.analysis import SlideAnalysis
 from slidescore.pipeline.cohort import RunSummary
 from slidescore.pipeline.judge import SlideIdentity, judge_slide
-from slidescore.pipeline.publish import write_cohort_page, write_slide_pictures
+from slidescore.pipeline.pseudonyms import KeyRow, read_key_file, refuse_mixed_names
+from slidescore.pipeline.publish import TABLES, write_cohort_page, write_slide_pictures
 from slidescore.pipeline.readers import PictureReader
 from slidescore.pipeline.tile import AreaSums
 from slidescore.pipeline.tile_table import TILE_SCHEMA
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
+from slidescore.report.digests import refuse_changed, remove_digests, write_digests
 from slidescore.report.files import read_json, read_parquet, write_csv, write_json
 from slidescore.report.read_rows import read_rows
 from slidescore.report.run_folder import RunFolder, SlideFolder, held, list_results, open_run_folder
 from slidescore.scoring.tumor_model import refuse_other_cells
 from slidescore.slide import SlideReader, fingerprint, open_slide
 from slidescore.version import library_versions, slidescore_version
+
+FACTS = (
+    "slide", "analysis", "stains", "colours", "control_areas", "integrity", "degradations", "profile", "device",
+    "model", "annotations", "notes",
+)  # fmt: skip
+"""Parts of result.json that were measured, not judged; a second judgement takes them as they are."""
 
 
 def rescore(
@@ -42,6 +50,7 @@ def rescore(
     assay: str | Path | LoadedAssay | None = None,
     *,
     tumor_model: str | Path | None = None,
+    key_file: str | Path | None = None,
     overwrite: bool = False,
     command: tuple[str, ...] = (),
     on_slide: Callable[[int, int, str], None] | None = None,
@@ -61,6 +70,8 @@ def rescore(
         An assay that measures what the run's assay measured; None for the run's own.
     tumor_model
         File of a tumor model, which then decides which cells are tumor cells.
+    key_file
+        Key file of a run of pseudonyms, which says where the slides are; without it no picture is drawn.
     overwrite
         Take up a folder that holds results of another assay.
     command
@@ -73,8 +84,10 @@ def rescore(
     AssayError
         If the new assay differs left of the wall: that needs a new score. If the tumor model is none, or was trained on
         cells measured otherwise. In both cases before `out` is made.
+    InputError
+        If the key file is none, or the run has names of its own.
     RunFolderError
-        If `run` is no run folder or `out` cannot be written.
+        If `run` is no run folder, its measurements were changed since they were written, or `out` cannot be written.
     """
     source = RunFolder(Path(run))
     loaded = _new_assay(source, assay, tumor_model)
@@ -82,23 +95,27 @@ def rescore(
     if Path(out).resolve() == source.path.resolve():
         raise RunFolderError("is the run itself", where=str(out), remedy="give another --out")
     old_run, results = read_json(source.run_json), list_results(source)
+    known = _read_key(key_file, old_run)
+    refuse_mixed_names(Path(out), pseudonymized=bool(old_run.get("pseudonymized")))
     for old in results:
         refuse_other_cells(loaded.assay, old["model"]["digest"])
     target = open_run_folder(Path(out), loaded, overwrite=overwrite)
-    with held(target):
+    with held(target) as lease:
+        remove_digests(target.path)
         _write_run_json(target, old_run, loaded, command)
         records: dict[str, dict[str, Any]] = {}
         for number, old in enumerate(results):
             if on_slide:
                 on_slide(number, len(results), old["file"])
-            records[old["slide_id"]] = _rescore_slide(source, target, old, loaded.assay, old_run)
+            records[old["slide_id"]] = _rescore_slide(source, target, old, loaded.assay, old_run, known)
         rows = _rows(source, records, loaded.assay, old_run)
         write_csv(target.path / "scores.csv", SCORE_COLUMNS, rows)
         scored = [records[row["slide_id"]] for row in rows if row["slide_id"] in records]
         regions = [region for record in scored for region in record["regions"]]
         write_csv(target.path / "regions.csv", REGION_COLUMNS, regions)
         write_cohort_page(target, rows)
-    return RunSummary(target.path, tuple(rows), 0)
+        write_digests(target.path)
+    return RunSummary(target.path, tuple(rows), 0, (lease.note,) if lease.note else ())
 
 
 def _new_assay(
@@ -110,6 +127,14 @@ def _new_assay(
     else:
         loaded = assay if isinstance(assay, LoadedAssay) else load_assay(assay)
     return loaded if tumor_model is None else with_tumor_model(loaded, load_tumor_model(Path(tumor_model)))
+
+
+def _read_key(key_file: str | Path | None, run: dict[str, Any]) -> list[KeyRow]:
+    if key_file is None:
+        return []
+    if not run.get("pseudonymized"):
+        raise InputError("the run has its slides' own names", where="--key", remedy="leave it out")
+    return read_key_file(Path(key_file))
 
 
 def refuse_new_measurements(old: Assay, new: LoadedAssay) -> None:
@@ -139,13 +164,11 @@ def load_analysis(folder: SlideFolder, record: dict[str, Any]) -> SlideAnalysis:
         If a table is missing or damaged, or the record lacks a part.
     """
     try:
-        facts = {
-            part: record[part]
-            for part in ("slide", "analysis", "stains", "degradations", "profile", "model", "annotations", "notes")
-        }
+        # In the order of the record, so that what is written again is the same bytes.
+        facts = {part: record[part] for part in sorted(FACTS, key=list(record).index)}
         areas = {name: AreaSums(*values) for name, values in record["region_areas"].items()}
-    except (KeyError, TypeError) as error:
-        raise RunFolderError(f"lacks {error}", where=str(folder.result)) from error
+    except (LookupError, TypeError, ValueError) as error:
+        raise RunFolderError(f"lacks a part: {error}", where=str(folder.result)) from error
     return SlideAnalysis(
         read_parquet(folder.path / "cells.parquet", CELL_SCHEMA),
         read_parquet(folder.path / "tiles.parquet", TILE_SCHEMA),
@@ -155,38 +178,65 @@ def load_analysis(folder: SlideFolder, record: dict[str, Any]) -> SlideAnalysis:
 
 
 def _rescore_slide(
-    source: RunFolder, target: RunFolder, old: dict[str, Any], assay: Assay, run: dict[str, Any]
+    source: RunFolder,
+    target: RunFolder,
+    old: dict[str, Any],
+    assay: Assay,
+    run: dict[str, Any],
+    known: Sequence[KeyRow],
 ) -> dict[str, Any]:
     old_folder, folder = source.slide(old["slide_id"]), target.slide(old["slide_id"])
+    refuse_changed(old_folder.path, TABLES)
     identity = SlideIdentity(old["slide_id"], old["file"], old["scores"].get("patient_id"))
     result = judge_slide(load_analysis(old_folder, old), assay, identity)
     key = {**old["key"], "assay_digest": assay_digest(assay)}
     folder.begin()
-    reader, annotations = _reach(old, assay, run)
+    reader, annotations = _reach(old, assay, run, known)
     try:
         write_slide_pictures(folder.work, result, reader, annotations, overlay_mpp=run.get("overlay_mpp"))
+    except SlideOpenError:
+        # Out of reach by now. Not said: the error names its path, which in a run of pseudonyms nobody may see.
+        write_slide_pictures(folder.work, result, None, NO_ANNOTATIONS, overlay_mpp=None)
     finally:
         if reader is not None:
             reader.close()
     # The tables are copied, not written again: they are left of the wall.
-    for name in ("cells.parquet", "tiles.parquet"):
+    for name in TABLES:
         shutil.copyfile(old_folder.path / name, folder.work / name)
     folder.finish(result.record, key)
     return result.record
 
 
-def _reach(old: dict[str, Any], assay: Assay, run: dict[str, Any]) -> tuple[SlideReader | None, AnnotationSet]:
+def _reach(
+    old: dict[str, Any], assay: Assay, run: dict[str, Any], known: Sequence[KeyRow]
+) -> tuple[SlideReader | None, AnnotationSet]:
     """Open the slide and its annotations if they are still where they were and what they were."""
     annotations = NO_ANNOTATIONS
     try:
-        path = Path(run["slides"][old["slide_id"]])
+        path, drawn = _places(old, run, known)
         if fingerprint(path) != old["key"]["fingerprint"]:
-            return None, annotations
-        if old.get("annotations") and run.get("roi"):
-            annotations = load_annotations(Path(run["roi"]) / f"{old['file']}.geojson", assay.tissue.annotations)
+            return None, NO_ANNOTATIONS
+        if old["annotations"]:
+            annotations = load_annotations(drawn, assay.tissue.annotations)
+            if annotations.digest != old["annotations"]["digest"]:
+                return None, NO_ANNOTATIONS
         return PictureReader(lambda: open_slide(path)), annotations
-    except (SlidescoreError, KeyError):
-        return None, annotations
+    except (SlidescoreError, LookupError, TypeError):
+        return None, NO_ANNOTATIONS
+
+
+def _places(old: dict[str, Any], run: dict[str, Any], known: Sequence[KeyRow]) -> tuple[Path, Path]:
+    """Say where a slide and its annotations were: after run.json, or after the key file of a run of pseudonyms.
+
+    Raises
+    ------
+    LookupError, TypeError
+        If neither says so.
+    """
+    if not run.get("pseudonymized"):
+        return Path(run["slides"][old["slide_id"]]), Path(run["roi"] or "") / f"{old['file']}.geojson"
+    rows = [row for row in known if (row.pseudonym, row.fingerprint) == (old["file"], old["key"]["fingerprint"])]
+    return Path(rows[-1].path), Path(rows[-1].annotations)
 
 
 def _rows(
@@ -226,7 +276,7 @@ def _write_run_json(target: RunFolder, old: dict[str, Any], loaded: LoadedAssay,
             "assay": {"name": loaded.assay.name, "digest": assay_digest(loaded.assay), "text": loaded.text},
             "versions": library_versions(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": list(command),
+            "command": [] if old.get("pseudonymized") else list(command),
             "rescored_from": {"assay_digest": old["assay"]["digest"], "created": old["created"]},
         },
     )

@@ -14,17 +14,22 @@ from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, load_annotatio
 from slidescore.assay import DEFAULT_ASSAY, Assay, assay_digest, left_digest, load_assay
 from slidescore.errors import DeviceMemoryError
 from slidescore.pipeline.analysis import Progress, SlideAnalysis, analyze_slide
+from slidescore.pipeline.integrity import checked_notes, checked_status
+from slidescore.pipeline.journal import BLOCK_SECONDS, TileJournal, key_digest
 from slidescore.pipeline.judge import SlideIdentity, SlideResult, judge_slide
 from slidescore.pipeline.publish import write_slide_pictures, write_slide_tables
-from slidescore.pipeline.readers import PictureReader
+from slidescore.pipeline.readers import PictureReader, WatchedReader
 from slidescore.pipeline.segmenters import SegmenterPlan, plan_segmenter
 from slidescore.report.run_folder import SlideFolder
 from slidescore.scoring.tumor_model import refuse_other_cells
 from slidescore.slide import SlideReader, fingerprint, open_slide, slide_ids
+from slidescore.slide.checksums import Checked, read_manifest
 from slidescore.slide.discover import SlideInput
 from slidescore.version import slidescore_version
 
 BYTES_PER_MB = 2**20
+SECONDS_BETWEEN_SIGNS = 1.0
+"""A worker says about this often that reading goes on."""
 CPU = "cpu"
 """The device that is always there."""
 
@@ -41,6 +46,12 @@ class SlideJob:
         Findings made before the slide was opened, as flags: name, level, text.
     key
         What must not have changed for a finished result to stand.
+    resume
+        Whether tiles that an attempt before this one finished are taken over.
+    journal_s
+        How often finished tiles are kept, in seconds.
+    checksums
+        Manifest that the slide's files are compared with before any reader opens them; None without one.
     """
 
     path: Path
@@ -54,6 +65,9 @@ class SlideJob:
     threads: int
     overlay_mpp: float | None
     notes: tuple[dict[str, str], ...] = ()
+    resume: bool = True
+    journal_s: float = BLOCK_SECONDS
+    checksums: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +125,14 @@ def score_slide(
     [(slide_id, _)] = slide_ids([(SlideInput(path, path.name), fingerprint(path))])
     return _measure_and_judge(
         lambda: open_slide(path), values, segmenter, SlideIdentity(slide_id, path.name), mpp, annotations, roi,
-        threads, on_progress, (),
+        threads, on_progress, (), None,
     )  # fmt: skip
 
 
-def score_job(job: SlideJob, report: Callable[[tuple[int, int, int]], None]) -> SlideOutcome:
+def score_job(job: SlideJob, report: Callable[[tuple[int, int, int] | None], None]) -> SlideOutcome:
     """Score one slide into its folder; runs in a worker process.
+
+    What it reports are tiles done, tiles in all and cells, or None after any other piece of work: see `run_tasks`.
 
     Raises
     ------
@@ -124,19 +140,29 @@ def score_job(job: SlideJob, report: Callable[[tuple[int, int, int]], None]) -> 
         Whatever makes the slide fail; its folder then holds no result.json.
     """
     started = time.perf_counter()
+    on_read = _on_read(report)
     folder = SlideFolder(job.folder)
-    folder.begin()
-    annotations = load_annotations(job.roi, job.assay.tissue.annotations) if job.roi is not None else NO_ANNOTATIONS
+    name = key_digest(job.key)
+    # Before anything that can fail: a slide that fails has no result of an earlier command either.
+    folder.begin(keep=name if job.resume else "")
+    checked = read_manifest(job.checksums).check(job.path, on_read) if job.checksums is not None else None
+    journal = TileJournal(folder.journal(name), job.key, seconds=job.journal_s)
+    open_reader = _watched(lambda: open_slide(job.path), on_read)
+    # Called after the slide's name in the tables, which is not its own in a run of pseudonyms.
+    drawn = f"{Path(job.identity.file).name}.geojson" if job.roi is not None else None
+    annotations = NO_ANNOTATIONS
+    if job.roi is not None:
+        annotations = load_annotations(job.roi, job.assay.tissue.annotations, name=drawn or "")
     result = _measure_and_judge(
-        lambda: open_slide(job.path), job.assay, job.segmenter, job.identity, job.mpp, annotations, job.roi,
-        job.threads, _throttled(report), job.notes,
+        open_reader, job.assay, job.segmenter, job.identity, job.mpp, annotations, drawn,
+        job.threads, _throttled(report), job.notes, journal, checked,
     )  # fmt: skip
     write_slide_tables(folder.work, result)
-    with PictureReader(lambda: open_slide(job.path)) as reader:
+    with PictureReader(open_reader) as reader:
         write_slide_pictures(folder.work, result, reader, annotations, overlay_mpp=job.overlay_mpp, threads=job.threads)
-    # A fallback has another profile than was planned, so the next run tries the planned one again.
-    folder.finish(result.record, {**job.key, "profile": result.record["profile"]})
-    return SlideOutcome(result.record, _timing(result, time.perf_counter() - started))
+    # Under the profile that was planned: a slide that fell back to another one is done, and the record says how.
+    folder.finish(result.record, job.key)
+    return SlideOutcome(result.record, _timing(result, time.perf_counter() - started, journal.n_resumed))
 
 
 def slide_key(
@@ -147,12 +173,14 @@ def slide_key(
     mpp: float | None,
     roi_digest: str,
     identity: SlideIdentity,
+    sha256: str = "",
 ) -> dict[str, Any]:
     """Say what a finished result depends on; while it is the same, the slide is not scored again."""
     return {
         "slide_id": identity.slide_id,
         "file": identity.file,
         "fingerprint": slide_fingerprint,
+        "sha256": sha256,
         "left_digest": left_digest(assay),
         "assay_digest": assay_digest(assay),
         "model_digest": segmenter.digest,
@@ -174,17 +202,21 @@ def _measure_and_judge(
     threads: int,
     on_progress: Progress | None,
     notes: tuple[dict[str, str], ...],
+    journal: TileJournal | None,
+    checked: Checked | None = None,
 ) -> SlideResult:
     def measure(plan: SegmenterPlan) -> SlideAnalysis:
         return analyze_slide(
-            open_reader, assay, mpp=mpp, annotations=annotations, threads=threads, plan=plan, on_progress=on_progress
-        )
+            open_reader, assay, mpp=mpp, annotations=annotations, threads=threads, plan=plan, on_progress=on_progress,
+            journal=journal,
+        )  # fmt: skip
 
     analysis = _measure_where_it_fits(measure, assay, segmenter)
     analysis.facts["annotations"] = (
         {"file": Path(roi).name, "digest": annotations.digest, "counts": annotations.counts()} if roi else None
     )
-    analysis.facts["notes"] = [dict(note) for note in notes]
+    analysis.facts["notes"] = [*map(dict, notes), *checked_notes(checked)]
+    analysis.facts["integrity"]["status"] = checked_status(checked)
     return judge_slide(analysis, assay, identity)
 
 
@@ -206,7 +238,26 @@ def _measure_where_it_fits(
     return analysis
 
 
-def _throttled(report: Callable[[tuple[int, int, int]], None]) -> Progress:
+def _watched(open_reader: Callable[[], SlideReader], on_read: Callable[[], None]) -> Callable[[], SlideReader]:
+    """Have the slide opened so that what is read of it is told."""
+    return lambda: WatchedReader(open_reader(), on_read)
+
+
+def _on_read(report: Callable[[tuple[int, int, int] | None], None]) -> Callable[[], None]:
+    """Report, about once a second, that reading goes on."""
+    last = 0.0
+
+    def on_read() -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_SIGNS:
+            last = now
+            report(None)
+
+    return on_read
+
+
+def _throttled(report: Callable[[tuple[int, int, int] | None], None]) -> Progress:
     """Pass progress on at most five times a second."""
     last = 0.0
 
@@ -220,7 +271,7 @@ def _throttled(report: Callable[[tuple[int, int, int]], None]) -> Progress:
     return on_progress
 
 
-def _timing(result: SlideResult, seconds: float) -> dict[str, Any]:
+def _timing(result: SlideResult, seconds: float, tiles_resumed: int) -> dict[str, Any]:
     slide, analysis = result.record["slide"], result.record["analysis"]
     tiles = result.tiles
     pixels_l0 = int((tiles.column("width").to_numpy() * tiles.column("height").to_numpy()).sum())
@@ -234,4 +285,5 @@ def _timing(result: SlideResult, seconds: float) -> dict[str, Any]:
         "tissue_mpx_per_second": round(mpx / seconds, 3),
         "cells_per_second": round(result.cells.num_rows / seconds, 1),
         "peak_memory_mb": round(peak / BYTES_PER_MB),
+        "tiles_resumed": tiles_resumed,
     }

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from slidescore.annotations import AnnotationSet, inside, name_regions, paint_areas
+from slidescore.annotations import AnnotationSet, Area, inside, name_regions, paint_areas
 from slidescore.assay.model import Cells, Stains, Tiles
 from slidescore.cells import (
     CellMeasurements,
@@ -24,8 +24,12 @@ from slidescore.cells import (
 )
 from slidescore.cells.table import pack_outlines
 from slidescore.cells.types import LYMPHOCYTE, STROMAL, TUMOR
+from slidescore.qc.artifacts import REASONS, TileSquares, judge_squares, no_squares, paint_reasons
+from slidescore.qc.squares import MEASURES, SquarePlan, measure_squares
+from slidescore.qc.stain_counts import BlockColours, ColourCounts, count_colours, no_colours
 from slidescore.scoring.cell_features import LEAST_PROBABILITY
 from slidescore.slide import AnalysisGrid, SlideReader, read_analysis
+from slidescore.slide.cross_level import LevelWitness
 from slidescore.stain import StainPlanes, StainVectors, separate
 from slidescore.tiles import TilePlan, TileSpec
 from slidescore.tissue import TissueMask
@@ -48,6 +52,8 @@ class TileContext:
     cells: Cells
     stains: Stains
     tiles: Tiles
+    squares: SquarePlan
+    witness: LevelWitness | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +88,54 @@ class TileResult:
     cells: TileCells
     areas: AreaSums
     region_areas: dict[str, AreaSums]
+    control_areas: dict[str, AreaSums]
     background_dab_od: float | None
     dab_histogram: NDArray[np.int32]
     hematoxylin_histogram: NDArray[np.int32]
+    squares: TileSquares
+    colours: ColourCounts
+
+
+@dataclass(frozen=True, slots=True)
+class CoreMasks:
+    """What is drawn on a core, pixel by pixel; bool, (H, W) each.
+
+    Attributes
+    ----------
+    wanted
+        Tissue that is to be scored: inside include areas where there are any, control areas left out.
+    excluded
+        What of it an annotation excludes.
+    regions, controls
+        Named regions, and tissue in control areas, by name.
+    """
+
+    wanted: NDArray[np.bool_]
+    excluded: NDArray[np.bool_]
+    regions: dict[str, NDArray[np.bool_]]
+    controls: dict[str, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedSquares:
+    """The squares around a core.
+
+    Attributes
+    ----------
+    origin_px
+        x, y of the first square in analysis pixels.
+    measures
+        float32, (rows, columns, len(MEASURES)).
+    reasons
+        int8, (rows, columns), index into `REASONS`.
+    colours
+        Blocks of the same window.
+    """
+
+    origin_px: tuple[int, int]
+    measures: NDArray[np.float32]
+    reasons: NDArray[np.int8]
+    colours: BlockColours
 
 
 def score_tile(reader: SlideReader, spec: TileSpec, context: TileContext) -> TileResult:
@@ -93,11 +144,10 @@ def score_tile(reader: SlideReader, spec: TileSpec, context: TileContext) -> Til
     Raises
     ------
     SlideOpenError
-        If its pixels cannot be read.
+        If its pixels cannot be read, or another level of the slide contradicts them.
     """
     grid, halo = context.grid, context.plan.halo_px
-    x_px, y_px = spec.x_px - halo, spec.y_px - halo
-    rgb, valid = read_analysis(reader, grid, x_px, y_px, spec.width_px + 2 * halo, spec.height_px + 2 * halo)
+    rgb, valid, squares = _read_tile(reader, spec, context)
     planes = separate(rgb, context.white, context.vectors)
     found = context.segmenter.segment(rgb, planes, valid, grid.analysis_mpp)
     sizes = compartment_sizes(context.cells, grid.analysis_mpp)
@@ -111,13 +161,49 @@ def score_tile(reader: SlideReader, spec: TileSpec, context: TileContext) -> Til
     cells = _own_cells(measured, found, compartments.cells, spec, context)
     core = np.s_[halo : halo + spec.height_px, halo : halo + spec.width_px]
     core_planes = StainPlanes(planes.hematoxylin_od[core], planes.dab_od[core], planes.residual_od[core])
-    return _sum_up(spec, context, cells, core_planes, valid[core], compartments.cells[core] > 0)
+    return _sum_up(spec, context, cells, core_planes, valid[core], compartments.cells[core] > 0, squares)
+
+
+def _read_tile(
+    reader: SlideReader, spec: TileSpec, context: TileContext
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_], JudgedSquares]:
+    """Read a core with its halo, and judge all squares that the core touches.
+
+    They lie within the halo as a rule; a narrow halo is read wider for their sake.
+    """
+    halo, plan = context.plan.halo_px, context.squares
+    x_px, y_px = spec.x_px - halo, spec.y_px - halo
+    width_px, height_px = spec.width_px + 2 * halo, spec.height_px + 2 * halo
+    left, top, width, height = plan.window(spec.x_px, spec.y_px, spec.width_px, spec.height_px)
+    first_x, first_y = min(x_px, left), min(y_px, top)
+    end_x, end_y = max(x_px + width_px, left + width), max(y_px + height_px, top + height)
+    rgb, valid = read_analysis(reader, context.grid, first_x, first_y, end_x - first_x, end_y - first_y)
+    if context.witness is not None:
+        context.witness.refuse(reader, (rgb, valid), first_x, first_y)
+    window = np.s_[top - first_y : top - first_y + height, left - first_x : left - first_x + width]
+    squares = _judge_squares(rgb[window], valid[window], (left, top), context)
+    tile = np.s_[y_px - first_y : y_px - first_y + height_px, x_px - first_x : x_px - first_x + width_px]
+    return np.ascontiguousarray(rgb[tile]), np.ascontiguousarray(valid[tile]), squares
+
+
+def _judge_squares(
+    rgb: NDArray[np.uint8], valid: NDArray[np.bool_], origin_px: tuple[int, int], context: TileContext
+) -> JudgedSquares:
+    scale, shape = context.grid.px_to_l0, (rgb.shape[0], rgb.shape[1])
+    tissue = context.tissue.sample(origin_px[0] * scale, origin_px[1] * scale, shape, scale) & valid
+    measures, colours = measure_squares(rgb, tissue, context.squares)
+    table = np.stack([getattr(measures, name) for name in MEASURES], axis=-1)
+    return JudgedSquares(origin_px, table, judge_squares(measures, context.squares.limits), colours)
 
 
 def failed_tile(spec: TileSpec, context: TileContext, reason: str) -> TileResult:
     """Describe a tile whose pixels could not be read: its tissue counts, its cells are unknown."""
-    wanted, _, regions = _wanted_masks(spec, context)
+    masks = _core_masks(spec, context)
     pixel_um2 = context.grid.analysis_mpp**2
+
+    def tissue_of(mask: NDArray[np.bool_]) -> AreaSums:
+        return AreaSums(float(mask.sum()) * pixel_um2, 0.0, 0.0, 0.0)
+
     nothing = np.zeros(HISTOGRAM_BINS, dtype=np.int32)
     empty = build_cells({}, 0)
     return TileResult(
@@ -126,11 +212,14 @@ def failed_tile(spec: TileSpec, context: TileContext, reason: str) -> TileResult
         reason,
         pixel_um2,
         TileCells(empty, np.zeros(0, dtype=bool), empty),
-        AreaSums(float(wanted.sum()) * pixel_um2, 0.0, 0.0, 0.0),
-        {name: AreaSums(float((wanted & mask).sum()) * pixel_um2, 0.0, 0.0, 0.0) for name, mask in regions.items()},
+        tissue_of(masks.wanted),
+        {name: tissue_of(masks.wanted & mask) for name, mask in masks.regions.items()},
+        {name: tissue_of(mask) for name, mask in masks.controls.items()},
         None,
         nothing,
         nothing,
+        no_squares(),
+        no_colours(),
     )
 
 
@@ -169,12 +258,12 @@ def _own_cells(
     seam_px = context.tiles.seam_um / mpp
     x_l0, y_l0 = x_px * scale, y_px * scale
     counts = context.tissue.at(x_l0, y_l0)
-    if limits := context.annotations.limits:
-        counts &= inside(limits, x_l0, y_l0)
+    drawn = context.annotations
+    if drawn.limits:
+        counts &= inside([*drawn.limits, *drawn.of("control")], x_l0, y_l0)
     keep = counts & (owned | (outside <= seam_px))
     n = int(keep.sum())
     centers = np.stack([measured.x_px, measured.y_px], axis=1)
-    drawn = context.annotations
     x, y = x_l0[keep], y_l0[keep]
     table = build_cells(
         {
@@ -191,7 +280,7 @@ def _own_cells(
             "dab_od_membrane": measured.dab_od_membrane[keep],
             "dab_od_cell": measured.dab_od_cell[keep],
             **_probabilities(found, keep, drawn, x, y),
-            "region": pa.array(name_regions(drawn.of("include", "tumor"), x, y), pa.string()),
+            "region": pa.array(_regions(drawn, x, y), pa.string()),
             "excluded": pa.array(_exclusions(drawn, x, y), pa.string()),
             "nucleus_outline": pack_outlines(trace_outlines(found.nuclei, keep, centers, scale)),
             "cell_outline": pack_outlines(trace_outlines(cells, keep, centers, scale)),
@@ -226,6 +315,13 @@ def _probabilities(
     return {"tumor_probability": tumor, **columns}
 
 
+def _regions(annotations: AnnotationSet, x: NDArray[np.float64], y: NDArray[np.float64]) -> list[str | None]:
+    """Name the region of each cell; a cell of control tissue belongs to its control area and to no other."""
+    named = name_regions(annotations.of("include", "tumor"), x, y)
+    controls = name_regions(annotations.controls, x, y)
+    return [name if control is None else control for name, control in zip(named, controls, strict=True)]
+
+
 def _exclusions(annotations: AnnotationSet, x: NDArray[np.float64], y: NDArray[np.float64]) -> list[str | None]:
     reasons: NDArray[np.object_] = np.full(len(x), None, dtype=object)
     reasons[inside(annotations.of("control"), x, y)] = "annotation: control"
@@ -233,26 +329,37 @@ def _exclusions(annotations: AnnotationSet, x: NDArray[np.float64], y: NDArray[n
     return list(reasons)
 
 
-def _wanted_masks(
-    spec: TileSpec, context: TileContext
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], dict[str, NDArray[np.bool_]]]:
-    """Paint, for the core: tissue that is to be scored, what of it is excluded, and the named regions."""
+def _core_masks(spec: TileSpec, context: TileContext) -> CoreMasks:
     scale = context.grid.px_to_l0
     x_l0, y_l0, shape = spec.x_px * scale, spec.y_px * scale, (spec.height_px, spec.width_px)
     drawn = context.annotations
-    wanted = context.tissue.sample(x_l0, y_l0, shape, scale)
-    if limits := drawn.limits:
-        wanted &= paint_areas(limits, x_l0, y_l0, shape, scale)
+    tissue = context.tissue.sample(x_l0, y_l0, shape, scale)
+    wanted = tissue & paint_areas(drawn.limits, x_l0, y_l0, shape, scale) if drawn.limits else tissue
     control = paint_areas(drawn.of("control"), x_l0, y_l0, shape, scale)
-    excluded = wanted & paint_areas(drawn.of("exclude"), x_l0, y_l0, shape, scale)
-    regions = {}
-    for name in drawn.region_names:
-        same = [area for area in drawn.of("include", "tumor") if area.name == name]
-        mask = paint_areas(same, x_l0, y_l0, shape, scale)
-        if mask.any():
-            regions[name] = mask
+    excluded = paint_areas(drawn.of("exclude"), x_l0, y_l0, shape, scale)
     # Control tissue is never counted, so it is not part of the tissue to be scored.
-    return wanted & ~control, excluded & ~control, regions
+    wanted = wanted & ~control
+    return CoreMasks(
+        wanted,
+        wanted & excluded,
+        _paint_named(drawn.of("include", "tumor"), x_l0, y_l0, shape, scale),
+        {
+            name: tissue & mask & ~excluded
+            for name, mask in _paint_named(drawn.controls, x_l0, y_l0, shape, scale).items()
+        },
+    )
+
+
+def _paint_named(
+    areas: list[Area], x_l0: float, y_l0: float, shape: tuple[int, int], scale: float
+) -> dict[str, NDArray[np.bool_]]:
+    """Paint the areas of each name together; names without a pixel here are left out."""
+    painted = {}
+    for name in dict.fromkeys(area.name for area in areas if area.name):
+        mask = paint_areas([area for area in areas if area.name == name], x_l0, y_l0, shape, scale)
+        if mask.any():
+            painted[name] = mask
+    return painted
 
 
 def _sum_up(
@@ -262,13 +369,23 @@ def _sum_up(
     planes: StainPlanes,
     valid: NDArray[np.bool_],
     in_cell: NDArray[np.bool_],
+    squares: JudgedSquares,
 ) -> TileResult:
-    wanted, excluded, regions = _wanted_masks(spec, context)
+    masks = _core_masks(spec, context)
+    shape, pixel_um2 = (spec.height_px, spec.width_px), context.grid.analysis_mpp**2
+    reasons = paint_reasons(squares.reasons, context.squares, squares.origin_px, spec.x_px, spec.y_px, shape)
+    artifact = valid & (reasons > 0)
+    wanted = masks.wanted
+    excluded = masks.excluded | (wanted & artifact)
     scored = wanted & valid & ~excluded
-    pixel_um2 = context.grid.analysis_mpp**2
 
     def areas(mask: NDArray[np.bool_]) -> AreaSums:
-        counts = ((wanted & mask), (scored & mask), (excluded & mask), (wanted & ~valid & mask))
+        counts = ((wanted & mask), (scored & mask), (excluded & mask), (wanted & ~valid & ~excluded & mask))
+        tissue, done, out, missing = (float(part.sum()) * pixel_um2 for part in counts)
+        return AreaSums(tissue, done, out, missing)
+
+    def control_areas(mask: NDArray[np.bool_]) -> AreaSums:
+        counts = (mask, mask & valid & ~artifact, mask & artifact, mask & ~valid)
         tissue, done, out, missing = (float(part.sum()) * pixel_um2 for part in counts)
         return AreaSums(tissue, done, out, missing)
 
@@ -278,15 +395,59 @@ def _sum_up(
     return TileResult(
         spec,
         status,
-        {"scored": "", "excluded": "annotation", "missing": "no pixels"}[status],
+        {"scored": "", "excluded": _main_reason(masks.excluded, reasons, wanted), "missing": "no pixels"}[status],
         pixel_um2,
         cells,
         areas(everything),
-        {name: areas(mask) for name, mask in regions.items()},
+        {name: areas(mask) for name, mask in masks.regions.items()},
+        {name: control_areas(mask) for name, mask in masks.controls.items()},
         float(np.median(background)) if background.size else None,
         _histogram(planes.dab_od[scored]),
         _histogram(planes.dab_od[scored & (planes.hematoxylin_od >= context.stains.hematoxylin_positive_od)]),
+        _own_squares(spec, context, squares, masks, pixel_um2),
+        _own_colours(spec, context, squares, wanted & ~masks.excluded),
     )
+
+
+def _main_reason(drawn: NDArray[np.bool_], reasons: NDArray[np.int8], wanted: NDArray[np.bool_]) -> str:
+    """Name what took out most of a core that is excluded altogether."""
+    out = np.bincount(reasons[wanted & ~drawn], minlength=len(REASONS))
+    out[0] = drawn.sum()
+    return REASONS[int(np.argmax(out))] or "annotation"
+
+
+def _own_squares(
+    spec: TileSpec, context: TileContext, squares: JudgedSquares, masks: CoreMasks, pixel_um2: float
+) -> TileSquares:
+    """List the squares that share tissue with the core: to be scored, or of control tissue."""
+    plan, (left, top) = context.squares, squares.origin_px
+    rows, columns = squares.reasons.shape
+    number = plan.numbers(left, top, rows, columns).ravel()
+    # Each pixel's square, counted within the window.
+    row = (np.arange(spec.y_px, spec.y_px + spec.height_px) - top) // plan.side_px
+    column = (np.arange(spec.x_px, spec.x_px + spec.width_px) - left) // plan.side_px
+    place = row[:, None] * columns + column[None, :]
+    tissue = np.bincount(place[masks.wanted], minlength=rows * columns)
+    own = tissue > 0
+    for control in masks.controls.values():
+        own[place[control]] = True
+    return TileSquares(
+        number=number[own],
+        tissue_um2=tissue[own].astype(np.float64) * pixel_um2,
+        reason=squares.reasons.ravel()[own],
+        measures=squares.measures.reshape(-1, len(MEASURES))[own],
+    )
+
+
+def _own_colours(
+    spec: TileSpec, context: TileContext, squares: JudgedSquares, counted: NDArray[np.bool_]
+) -> ColourCounts:
+    """Count the colours of the blocks that begin in the core, in tissue that is to be scored."""
+    plan, (left, top) = context.squares, squares.origin_px
+    block_px = 2 * plan.fine_px
+    padded = np.zeros((squares.colours.whole.shape[0] * block_px, squares.colours.whole.shape[1] * block_px), np.bool_)
+    padded[spec.y_px - top :, spec.x_px - left :][: spec.height_px, : spec.width_px] = counted
+    return count_colours(squares.colours, padded[::block_px, ::block_px], plan.limits.ink_degrees)
 
 
 def _histogram(values: NDArray[np.float32]) -> NDArray[np.int32]:

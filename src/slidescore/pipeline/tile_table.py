@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from slidescore.pipeline.tile import HISTOGRAM_BINS, TileResult
+from slidescore.qc.artifacts import REASONS, TileSquares
+from slidescore.qc.squares import MEASURES
 
 HISTOGRAM = pa.list_(pa.int32(), HISTOGRAM_BINS)
 
@@ -26,12 +29,18 @@ TILE_SCHEMA = pa.schema(
         pa.field("excluded_um2", pa.float64()),
         pa.field("missing_um2", pa.float64()),
         pa.field("background_dab_od", pa.float32()),
+        *(pa.field(name, pa.float32()) for name in MEASURES),
         pa.field("n_cells", pa.int32()),
+        pa.field("square", pa.list_(pa.int64())),
+        pa.field("square_tissue_um2", pa.list_(pa.float32())),
+        pa.field("square_excluded", pa.list_(pa.string())),
+        *(pa.field(f"square_{name}", pa.list_(pa.float32())) for name in MEASURES),
         pa.field("dab_histogram", HISTOGRAM),
         pa.field("dab_histogram_hematoxylin", HISTOGRAM),
     ]
 )
-"""Columns of tiles.parquet: the core in level-0 px, what became of it, and two DAB histograms of its scored pixels."""
+"""Columns of tiles.parquet: the core in level-0 px, what became of it, its quality, as a whole and square by square,
+and two DAB histograms of its scored pixels."""
 
 
 def tile_table(results: Sequence[TileResult], cells: pa.Table, l0_per_px: float) -> pa.Table:
@@ -75,7 +84,12 @@ def tile_table(results: Sequence[TileResult], cells: pa.Table, l0_per_px: float)
             "excluded_um2": areas[:, 2],
             "missing_um2": areas[:, 3],
             "background_dab_od": pa.array([result.background_dab_od for result in results], pa.float32()),
+            **{
+                name: pa.array([_mean(result.squares, k) for result in results], pa.float32())
+                for k, name in enumerate(MEASURES)
+            },
             "n_cells": pa.array([n_cells.get(int(i), 0) for i in index], pa.int32()),
+            **_square_lists([result.squares for result in results]),
             "dab_histogram": pa.array([result.dab_histogram.tolist() for result in results], HISTOGRAM),
             "dab_histogram_hematoxylin": pa.array(
                 [result.hematoxylin_histogram.tolist() for result in results], HISTOGRAM
@@ -83,6 +97,36 @@ def tile_table(results: Sequence[TileResult], cells: pa.Table, l0_per_px: float)
         },
         schema=TILE_SCHEMA,
     )
+
+
+def _mean(squares: TileSquares, measure: int) -> float | None:
+    """Return the mean of a measure over a tile's squares, weighted by tissue; None where no square has it."""
+    values = squares.measures[:, measure].astype(np.float64)
+    known = ~np.isnan(values) & (squares.tissue_um2 > 0)
+    return float(np.average(values[known], weights=squares.tissue_um2[known])) if known.any() else None
+
+
+def _square_lists(tiles: Sequence[TileSquares]) -> dict[str, pa.Array]:
+    """Build the columns that hold a list for each tile, with an entry for each of its squares."""
+    ends = np.concatenate([[0], np.cumsum([len(squares.number) for squares in tiles])]).astype(np.int32)
+
+    def lists(values: pa.Array) -> pa.Array:
+        return pa.ListArray.from_arrays(pa.array(ends), values)
+
+    def joined(parts: Sequence[NDArray[np.generic]], kind: pa.DataType) -> pa.Array:
+        values = np.concatenate(parts) if parts else np.zeros(0)
+        return lists(pa.array(values, kind, from_pandas=True))
+
+    reasons = [REASONS[code] or None for squares in tiles for code in squares.reason]
+    return {
+        "square": joined([squares.number for squares in tiles], pa.int64()),
+        "square_tissue_um2": joined([squares.tissue_um2 for squares in tiles], pa.float32()),
+        "square_excluded": lists(pa.array(reasons, pa.string())),
+        **{
+            f"square_{name}": joined([squares.measures[:, k] for squares in tiles], pa.float32())
+            for k, name in enumerate(MEASURES)
+        },
+    }
 
 
 def _core_um2(result: TileResult) -> float:

@@ -71,7 +71,7 @@ def render_cohort_page(run: Mapping[str, Any], rows: Sequence[Row], thumbnails: 
         n_scored=len(ticks),
         on_percent=on_percent,
         rows=[_show_row(row, thumbnails) for row in sort_worst_first(rows)],
-        provenance=_provenance(run),
+        provenance=_provenance(run, rows),
         version=(run.get("versions") or {}).get("slidescore", ""),
     )
 
@@ -170,7 +170,17 @@ def _sort_value(row: Row, field: str) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-def _provenance(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _integrity(run: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """Say how far the pixels are known to be those that were scanned."""
+    if not run.get("checksums"):
+        return "integrity unverified: no manifest of checksums was given"
+    scored = [row for row in rows if row.get("status") != "failed"]
+    n_open = sum("not_in_manifest" in str(row.get("qc_flags") or "").split(";") for row in scored)
+    unlisted = f"; integrity unverified of {n_open} that it does not list" if n_open else ""
+    return f"{len(scored) - n_open} of {len(scored)} slides verified by SHA-256{unlisted}"
+
+
+def _provenance(run: Mapping[str, Any], rows: Sequence[Row]) -> list[tuple[str, str]]:
     assay, model = run["assay"], run.get("model") or {}
     versions = run.get("versions") or {}
     return [
@@ -178,4 +188,6 @@ def _provenance(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Segmenter", f"{model.get('name', '')}, {model.get('digest', '')}".strip(", ")),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("Created", str(run.get("created") or "")),
+        ("Integrity", _integrity(run, rows)),
+        *([("Names", "pseudonyms; only the key file leads back")] if run.get("pseudonymized") else []),
     ]

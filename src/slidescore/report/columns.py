@@ -12,10 +12,11 @@ SCORE_COLUMNS: tuple[str, ...] = (
 )  # fmt: skip
 """Columns of scores.csv, in order. Empty means not computed, never zero."""
 
-REGION_COLUMNS: tuple[str, ...] = (*SCORE_COLUMNS, "region")
-"""Columns of regions.csv: one row a named region."""
+REGION_COLUMNS: tuple[str, ...] = (*SCORE_COLUMNS, "region", "role")
+"""Columns of regions.csv: one row a named region, and one an area of control tissue."""
 
 TIMING_COLUMNS: tuple[str, ...] = (
     "slide_id", "file", "seconds", "tissue_mpx_per_second", "cells_per_second", "peak_memory_mb",
+    "tiles_resumed",
 )  # fmt: skip
 """Columns of timings.csv; megapixels are analysis pixels of tiles read."""

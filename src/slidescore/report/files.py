@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from slidescore.errors import RunFolderError, SlidescoreError
+from slidescore.report.storage import cannot_write, sync_folder
 
 SIGNIFICANT_DIGITS = 7
 """Digits of a number in CSV tables: what float32 measurements carry."""
@@ -28,19 +29,19 @@ def written_whole(path: Path) -> Iterator[Path]:
     Raises
     ------
     RunFolderError
-        If the folder cannot be written to or the disk is full.
+        If the folder cannot be written to; DiskFullError where the disk is full.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
+        sync_file(temporary)
         temporary.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
         if isinstance(error, SlidescoreError):
             raise
-        raise RunFolderError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
+        raise cannot_write(error, path) from error
     finally:
         # Where the folder itself cannot be made or entered there is nothing to remove.
         with suppress(OSError):
@@ -101,16 +102,23 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    writer.writerows([cell_text(row.get(column)) for column in columns] for row in rows)
     write_bytes(path, text.getvalue().encode("utf-8"))
 
 
-def _cell(value: Any) -> str:
+def cell_text(value: Any) -> str:
+    """Write a value as a CSV table has it."""
     if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.{SIGNIFICANT_DIGITS}g}"
     return str(value)
+
+
+def sync_file(path: Path) -> None:
+    """Have a file's content survive a loss of power."""
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
 
 
 def sha256_of(path: Path) -> str:

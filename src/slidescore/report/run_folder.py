@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import fcntl
+import csv
 import os
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from slidescore.assay import Assay, LoadedAssay, assay_digest, parse_assay
-from slidescore.errors import AssayError, RunFolderBusyError, RunFolderError
-from slidescore.report.files import read_json, sha256_of, write_json
+from slidescore.errors import AssayError, RunFolderError
+from slidescore.report.digests import is_sealed, seal
+from slidescore.report.files import read_json, sha256_of, sync_file, write_bytes
+from slidescore.report.lease import LEASE_NAME, LOCK_NAME, Lease, leased
+from slidescore.report.storage import cannot_write, sync_folder
 
 RUN_SCHEMA = 1
-DATA_FILES = ("cells.parquet", "tiles.parquet", "overlay.tiff")
-"""Files of a slide whose digests result.json holds."""
+JOURNALS = "journal"
+"""Folder of finished tiles inside a slide's work folder."""
+TEMPORARY = (".*.tmp", ".*.probe")
+"""Files that a process writes to beside those it is to replace; they stay only when it is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,42 +41,80 @@ class SlideFolder:
         """Where files are written before they are moved into place."""
         return self.path / ".work"
 
-    def begin(self) -> None:
+    def journal(self, name: str) -> Path:
+        """Where the finished tiles of an unfinished slide are kept, one folder for all that was measured alike."""
+        return self.work / JOURNALS / name
+
+    def begin(self, keep: str = "") -> None:
         """Clear what an interrupted or outdated run left; from here on the slide is not done.
+
+        Parameters
+        ----------
+        keep
+            Name of a journal that stays if it is there.
 
         Raises
         ------
         RunFolderError
             If the folder cannot be written to.
         """
+        self.undo()
         try:
-            self.result.unlink(missing_ok=True)
             # An overlay or page drawn under other options must not stand beside the new tables.
             for stale in [path for path in self.path.glob("*") if path.is_file()]:
                 stale.unlink()
-            shutil.rmtree(self.work, ignore_errors=True)
-            self.work.mkdir(parents=True, exist_ok=True)
+            if not self.path.is_dir():
+                self.path.mkdir(parents=True)
+                sync_folder(self.path.parent)
+            self.work.mkdir(exist_ok=True)
+            journal = self.journal(keep) if keep else None
+            for stale in [*self.work.glob("*"), *(self.work / JOURNALS).glob("*")]:
+                if stale not in (journal, self.work / JOURNALS):
+                    _remove(stale)
         except OSError as error:
-            raise RunFolderError(f"cannot be written: {error.strerror or error}", where=str(self.path)) from error
+            raise cannot_write(error, self.path) from error
+
+    def undo(self) -> None:
+        """Take result.json away: the slide is not done.
+
+        Raises
+        ------
+        RunFolderError
+            If it cannot be removed.
+        """
+        try:
+            if self.result.exists():
+                self.result.unlink()
+                sync_folder(self.path)
+        except OSError as error:
+            raise cannot_write(error, self.result) from error
 
     def finish(self, record: Mapping[str, Any], key: Mapping[str, Any]) -> None:
         """Move the files into place and write result.json, last."""
         try:
-            for file in sorted(self.work.iterdir()):
+            files = sorted(path for path in self.work.iterdir() if path.is_file())
+            for file in files:
+                sync_file(file)
+            # What takes long comes first: a stop after the journal is gone costs the whole slide.
+            digests = {file.name: sha256_of(file) for file in files}
+            for file in files:
                 file.replace(self.path / file.name)
-            self.work.rmdir()
-            digests = {name: sha256_of(self.path / name) for name in DATA_FILES if (self.path / name).is_file()}
+            shutil.rmtree(self.work)
+            sync_folder(self.path)
         except OSError as error:
-            raise RunFolderError(f"cannot be written: {error.strerror or error}", where=str(self.path)) from error
-        write_json(self.result, {**record, "key": dict(key), "digests": digests})
+            raise cannot_write(error, self.path) from error
+        write_bytes(self.result, seal({**record, "key": dict(key), "digests": digests}))
 
     def done(self, key: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the result if the slide is done under the same key and its tables are there, else None."""
-        if not self.result.is_file():
-            return None
+        """Return the result if the slide is done under the same key and its files are there, else None.
+
+        A result.json that was changed since it was written is no result.
+        """
         try:
+            if not is_sealed(self.result.read_bytes()):
+                return None
             record = read_json(self.result)
-        except RunFolderError:
+        except (OSError, RunFolderError):
             return None
         whole = all((self.path / name).is_file() for name in record.get("digests", {}))
         return record if whole and record.get("key") == dict(key) else None
@@ -113,6 +155,24 @@ class RunFolder:
             raise RunFolderError(message, where=str(self.run_json)) from error
 
 
+def _is_barely_begun(path: Path) -> bool:
+    """Whether a folder is empty, or holds only what a run leaves that was killed before it wrote run.json."""
+    for entry in path.iterdir():
+        if entry.is_dir():
+            if entry.name != "slides" or any(entry.iterdir()):
+                return False
+        elif not (entry.name in (LEASE_NAME, LOCK_NAME) or any(entry.match(pattern) for pattern in TEMPORARY)):
+            return False
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def open_run_folder(path: Path, loaded: LoadedAssay, *, overwrite: bool) -> RunFolder:
     """Make a run folder, or take up one that holds results of the same assay.
 
@@ -133,7 +193,7 @@ def open_run_folder(path: Path, loaded: LoadedAssay, *, overwrite: bool) -> RunF
                 where=str(path),
                 remedy="give another --out, or --overwrite, or use 'slidescore rescore'",
             )
-    elif path.is_dir() and not folder.run_json.is_file() and any(path.iterdir()):
+    elif path.is_dir() and not folder.run_json.is_file() and not _is_barely_begun(path):
         raise RunFolderError(
             "is not empty and is not a run folder", where=str(path), remedy="give a new or empty --out"
         )
@@ -142,54 +202,35 @@ def open_run_folder(path: Path, loaded: LoadedAssay, *, overwrite: bool) -> RunF
         # Asked now, not after the first slide has been computed.
         probe = path / f".{os.getpid()}.probe"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
+        sync_folder(path)
+        sync_folder(path.parent)
     except OSError as error:
-        raise RunFolderError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
+        raise cannot_write(error, path) from error
     return folder
 
 
 @contextmanager
-def held(folder: RunFolder) -> Iterator[None]:
-    """Hold a run folder while writing to it.
+def held(folder: RunFolder) -> Iterator[Lease]:
+    """Hold a run folder while writing to it; what a killed holder left half-written is removed.
 
     Raises
     ------
     RunFolderBusyError
         If another process holds it.
     """
-    lock = folder.path / ".lock"
-    with _locked(lock, folder.path) as handle:
-        handle.truncate(0)
-        handle.write(f"pid {os.getpid()} on {socket.gethostname()}")
-        handle.flush()
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-
-
-def _locked(lock: Path, run: Path) -> TextIO:
-    """Open and lock a file that its last holder may be removing at this moment."""
-    while True:
-        handle = lock.open("a+")
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            with handle:
-                handle.seek(0)
-                holder = handle.read().strip() or "another process"
-            raise RunFolderBusyError(f"is in use by {holder}", where=str(run), remedy="wait for it") from error
-        if lock.exists() and os.path.samestat(os.fstat(handle.fileno()), lock.stat()):
-            return handle
-        # Locked, but no longer the file of that name: somebody else can lock the new one.
-        handle.close()
+    with leased(folder.path) as lease:
+        for leftover in (path for pattern in TEMPORARY for path in folder.path.glob(pattern)):
+            with suppress(OSError):
+                leftover.unlink()
+        yield lease
 
 
 def list_results(folder: RunFolder) -> list[dict[str, Any]]:
     """Read the result.json of every finished slide that run.json lists, by file name.
 
-    A result of another assay, segmenter or version than run.json names is of an earlier command, whose successor was
-    stopped before it came to that slide; it is left out.
+    A result of another assay, segmenter or version than run.json names, or of a slide that scores.csv calls failed, is
+    of an earlier command, whose successor was stopped before it came to that slide; it is left out.
 
     Raises
     ------
@@ -197,12 +238,25 @@ def list_results(folder: RunFolder) -> list[dict[str, Any]]:
         If one cannot be read.
     """
     run = read_json(folder.run_json)
-    paths = [folder.slide(slide_id).result for slide_id in run.get("slides", {})]
+    failed = _failed_slides(folder)
+    paths = [folder.slide(slide_id).result for slide_id in run.get("slides", {}) if slide_id not in failed]
     results = [read_json(path) for path in paths if path.is_file()]
-    return sorted((each for each in results if _made_by(each) == _made_by(run)), key=lambda each: str(each.get("file")))
+    return sorted((each for each in results if made_by(each) == made_by(run)), key=lambda each: str(each.get("file")))
 
 
-def _made_by(content: Mapping[str, Any]) -> tuple[Any, ...]:
+def _failed_slides(folder: RunFolder) -> set[str]:
+    """List the slides that scores.csv calls failed; none without that table."""
+    try:
+        with (folder.path / "scores.csv").open(encoding="utf-8", newline="") as handle:
+            rows = list(csv.DictReader(handle))
+    except FileNotFoundError:
+        return set()
+    except (OSError, ValueError, csv.Error) as error:
+        raise RunFolderError("cannot be read", where=str(folder.path / "scores.csv")) from error
+    return {row["slide_id"] for row in rows if row.get("status") == "failed"}
+
+
+def made_by(content: Mapping[str, Any]) -> tuple[Any, ...]:
     """Say what made a run.json or a result.json: digests of assay and segmenter, and the version that judged.
 
     The `key` of a result will not do here: after a rescore it still names the version that measured.

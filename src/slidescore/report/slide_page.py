@@ -49,8 +49,20 @@ FLAG_MEANINGS: Final[dict[str, str]] = {
     "coarse_resolution": "Small nuclei merge and membranes blur; scores are less certain than at 0.5 um/px.",
     "white_assumed": "Optical densities are too high by what the glass absorbs, so bins may be too high.",
     "stain_estimate_rejected": "The slide's own stain colours could not be trusted.",
+    "levels_differ": "The file was damaged after it was scanned. Copy it again from the scanner, then score it again.",
+    "file_inconsistent": "Damage can look so. Compare the file with its original, or give a manifest of checksums.",
+    "cut_off_by_gap": "There may be more tissue that was not scanned, or was lost.",
+    "not_in_manifest": "Add it to the manifest if it is as the scanner wrote it.",
     "weak_counterstain": "Negative nuclei may be missed, which raises the H-score.",
     "dab_background": "Background adds to every cell; negative cells may read 1+.",
+    "artifacts": "Cells there are measured and do not count. The picture shows the squares hatched.",
+    "many_artifacts": "The score stands on the rest, which may not be all of the tumor. Look at the hatched squares.",
+    "soft_focus": "Stain blurs over borders, which lowers the H-score. Scan the slide again if it is near the cut-off.",
+    "clipped_stain": "Optical density is a lower bound there; 3+ stays 3+.",
+    "pigment": "Hemosiderin and other yellow-brown pigments read as DAB. Draw an Exclude area where you see them.",
+    "tinted_glass": "The scanner's white balance is off, or the slide is; it is corrected by the glass.",
+    "dab_on_glass": "The reaction left a haze, which adds to every cell.",
+    "control_missing": "The reaction may have failed; a negative score of this slide means little.",
     "tumor_not_identified": "Stroma and immune cells count as well, which usually lowers the H-score.",
 }
 """What a finding means for the score, by the name of its flag."""
@@ -58,12 +70,26 @@ FLAG_MEANINGS: Final[dict[str, str]] = {
 MEASURE_NAMES: Final[dict[str, str]] = {
     "counterstain_od": "Nuclear hematoxylin, median OD",
     "background_dab_od": "DAB between cells, OD",
+    "glass_dab_od": "DAB on glass, OD",
+    "glass_tint_od": "Tint of clear glass, OD",
+    "sharpness": "Sharpness, 0.3 and more in focus",
+    "soft_fraction": "Soft tissue, share",
+    "clipped_fraction": "Black in some channel, share",
+    "black_fraction": "Black in all channels, share",
+    "pigment_fraction": "Yellower than DAB, share",
+    "ink_fraction": "Of another colour, share",
+    "grey_fraction": "Grey and smooth, share",
+    "hematoxylin_floor_od": "Hematoxylin where palest, OD",
+    "artifact_fraction": "In excluded squares, share",
 }
 
 TYPE_NAMES: Final[tuple[str, ...]] = ("Tumor cells", "Lymphocytes", "Stromal cells", "Other cells")
 """Names of `slidescore.cells.types.CELL_TYPES` for readers."""
 assert len(TYPE_NAMES) == len(CELL_TYPES)
 
+CONTROL_ROLE: Final = "control"
+"""Role of rows of regions.csv about on-slide control tissue."""
+UM2_PER_MM2: Final = 1e6
 _THUMBNAIL_PX: Final = 1024
 _OTHER_SCORES: Final[tuple[tuple[str, str, str], ...]] = (
     ("h_all_cells", "H-score of all cells", "tumor or not"),
@@ -143,7 +169,9 @@ def render_slide_page(
             for name, value in (result["qc"].get("measures") or {}).items()
         ],
         reasons=_tile_reasons(tiles),
-        regions=[_region(row) for row in result.get("regions") or []],
+        artifacts=_artifacts(result),
+        regions=[_region(row) for row in result.get("regions") or [] if row.get("role") != CONTROL_ROLE],
+        controls=[_region(row) for row in result.get("regions") or [] if row.get("role") == CONTROL_ROLE],
         # As JPEG it is a tenth of the size, and pages are mailed.
         thumbnail=data_uri(small_jpeg(thumbnail_png, _THUMBNAIL_PX), "image/jpeg") if thumbnail_png else "",
         gallery=_gallery_rows(gallery),
@@ -235,6 +263,18 @@ def _tile_reasons(tiles: pa.Table | None) -> list[dict[str, str]]:
     return [{"status": status, "reason": reason, "n": show_number(n)} for (status, reason), n in sorted(found.items())]
 
 
+def _artifacts(result: Mapping[str, Any]) -> list[dict[str, str]]:
+    """List why squares were excluded, and how much tissue they hold."""
+    return [
+        {
+            "reason": reason.removeprefix("qc: "),
+            "squares": show_number(found["squares"]),
+            "mm2": show_number(found["tissue_um2"] / UM2_PER_MM2, 3),
+        }
+        for reason, found in (result["qc"].get("artifacts") or {}).items()
+    ]
+
+
 def _region(row: Mapping[str, Any]) -> dict[str, Any]:
     counts = [int(row[f"n{k}"] or 0) for k in range(len(BIN_NAMES))]
     return {**row, "name": row["region"], "call": show_call(row), "counts": counts, "bar": draw_small_bin_bar(counts)}
@@ -270,9 +310,10 @@ def _provenance(result: Mapping[str, Any]) -> tuple[Pairs, Pairs]:
     read = f"{analysis['mpp']:.4g} µm/px from level {analysis['level']}, factor {analysis['factor']:.4g}"
     seams = f"{analysis['n_seam_merged']} duplicates merged, {analysis['n_seam_restored']} cells restored"
     left = [
-        ("Slide", f"{size}; {slide['vendor']}, read with {slide['reader']}"),
+        ("Slide", f"{size}; {slide['vendor']}, read with {slide.get('reader_library') or slide['reader']}"),
         ("Scanner", f"{slide.get('scanner') or 'not stated'}; {profile}"),
         ("Resolution", resolution),
+        ("Integrity", _integrity(result.get("integrity") or {})),
         ("Analysis", f"{read}; {show_number(analysis['n_tiles'])} tiles; at seams {seams}"),
         ("White", f"{_vector(stains['white'], 1)} ({stains['white_source']})"),
         ("Hematoxylin", _vector(stains["hematoxylin"], 3)),
@@ -294,6 +335,17 @@ def _provenance(result: Mapping[str, Any]) -> tuple[Pairs, Pairs]:
         *((f"SHA-256 {name}", digest) for name, digest in (result.get("digests") or {}).items()),
     ]
     return left, right
+
+
+def _integrity(integrity: Mapping[str, Any]) -> str:
+    """Say how far the pixels are known to be those that were scanned."""
+    levels = integrity.get("levels") or {}
+    witness = f"levels {levels.get('scored')} and {levels.get('against')} compared"
+    if levels.get("verdict") != "compared":
+        witness = f"levels not compared: {levels.get('verdict', 'not looked at')}"
+    if integrity.get("status") == "verified":
+        return f"verified by SHA-256; {witness}"
+    return f"integrity unverified: no checksum vouches for the file; {witness}"
 
 
 def _vector(values: Sequence[float], digits: int) -> str:

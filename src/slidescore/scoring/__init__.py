@@ -2,7 +2,7 @@
 
 from slidescore.scoring.bins import BIN_NAMES, BinCounts, bin_values, cell_bins, count_bins
 from slidescore.scoring.calls import Call, CallLabel, Coverage, make_call, meets
-from slidescore.scoring.scores import COMPARTMENTS, Scores, score_cells
+from slidescore.scoring.scores import COMPARTMENTS, Scores, score_cells, score_control
 from slidescore.scoring.selection import cell_types, counted_cells, strict_tumor_cells, tumor_cells
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "make_call",
     "meets",
     "score_cells",
+    "score_control",
     "strict_tumor_cells",
     "tumor_cells",
 ]

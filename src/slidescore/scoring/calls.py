@@ -48,8 +48,17 @@ class Call:
     cutoff: str
 
 
-def make_call(scores: Scores, coverage: Coverage, assay: Assay) -> Call:
+def make_call(scores: Scores, coverage: Coverage, assay: Assay, refusal: str = "") -> Call:
     """Call a slide or region HIGH or LOW against the assay's cut-off, or NOT_EVALUABLE with the reason.
+
+    Parameters
+    ----------
+    scores, coverage
+        What the cells come to, and how much of the tissue they stand for.
+    assay
+        The cut-off and the limits.
+    refusal
+        Why the slide as a whole cannot be scored, whatever its cells come to; empty when it can.
 
     Raises
     ------
@@ -63,7 +72,7 @@ def make_call(scores: Scores, coverage: Coverage, assay: Assay) -> Call:
             f"{assay.score.compartment}",
             where="call.cutoff",
         )
-    reason = not_evaluable_reason(scores, coverage, assay)
+    reason = refusal or not_evaluable_reason(scores, coverage, assay)
     value = scores.value(cutoff.scale)
     if reason or value is None:
         return Call(CallLabel.NOT_EVALUABLE, reason or "no tumor cells", cutoff.status, cutoff.text)

@@ -10,9 +10,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from slidescore.assay import Assay, Compartment
+from slidescore.cells.table import replace_column
 from slidescore.scoring.bins import BinCounts, cell_bins, count_bins
 from slidescore.scoring.selection import counted_cells, strict_tumor_cells, tumor_cells
 
+CONTROL = "annotation: control"
+"""Why a cell of control tissue does not count, where nothing else takes it out."""
 COMPARTMENTS: tuple[Compartment, ...] = ("nucleus", "cytoplasm", "membrane", "cell")
 
 
@@ -87,3 +90,28 @@ def _annotated_out(cells: pa.Table) -> NDArray[np.bool_]:
     annotated = pc.fill_null(pc.starts_with(cells.column("excluded"), "annotation"), False)
     out: NDArray[np.bool_] = annotated.to_numpy(zero_copy_only=False)
     return out
+
+
+def control_cells(cells: pa.Table, name: str) -> NDArray[np.bool_]:
+    """Return which cells belong to a control area and are not taken out for another reason; bool, (N,)."""
+    found = pc.and_(pc.equal(cells.column("excluded"), CONTROL), pc.equal(cells.column("region"), name))
+    own: NDArray[np.bool_] = pc.fill_null(found, False).to_numpy(zero_copy_only=False)
+    return own
+
+
+def score_control(cells: pa.Table, assay: Assay, name: str) -> Scores:
+    """Score on-slide control tissue: every cell of it counts, whatever the tumor rule says of such cells elsewhere.
+
+    Parameters
+    ----------
+    cells
+        Rows of `slidescore.cells.table.CELL_SCHEMA`.
+    assay
+        Thresholds and compartment.
+    name
+        Of the control area.
+    """
+    own = cells.filter(pa.array(control_cells(cells, name)))
+    own = replace_column(own, "excluded", pa.nulls(own.num_rows, pa.string()))
+    own = replace_column(own, "tumor_probability", pa.array(np.ones(own.num_rows, np.float32)))
+    return score_cells(own, assay)

@@ -37,7 +37,7 @@ def companion_files(path: Path) -> list[Path]:
         if uid is None:
             return []
         others = (file for file in path.parent.iterdir() if file.suffix.lower() == ".dcm" and file != path)
-        return sorted(file for file in others if series_uid(file) == uid)
+        return sorted(file for file in others if file.is_file() and series_uid(file) == uid)
     return []
 
 

@@ -44,8 +44,9 @@ def find_slides(inputs: Sequence[Path]) -> list[SlideInput]:
     """Find the slides in files and directories, sorted by `file`.
 
     A file that is named is taken whatever its suffix. In directories, recursively, files of a known suffix are taken;
-    hidden files and folders, run folders of slidescore, and the parts of slides of several files are left out. A slide
-    that is reached twice is taken once, under the name of the input that comes first.
+    hidden files and folders, run folders of slidescore, and the parts of slides of several files are left out. A link
+    that leads nowhere, or a pipe, of such a name is taken too: its row says what it is. A slide that is reached twice
+    is taken once, under the name of the input that comes first.
 
     Parameters
     ----------
@@ -102,8 +103,8 @@ def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
     seen.add(real)
     try:
         entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        files = [path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file()]
-        listed = [path for path in files if path.suffix.lower() in _LISTING_SUFFIXES]
+        files = [path for path in entries if path.suffix.lower() in SUFFIXES and not path.is_dir()]
+        listed = [path for path in files if path.suffix.lower() in _LISTING_SUFFIXES and path.is_file()]
         parts = {part for path in listed for part in companion_files(path)}
         mirax_folders = {path.with_suffix("") for path in files if path.suffix.lower() == ".mrxs"}
         folders = [path for path in entries if path.is_dir() and path not in mirax_folders]
@@ -118,6 +119,9 @@ def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
 def _is_run_folder(folder: Path) -> bool:
     """Whether slidescore wrote this folder."""
     try:
+        # Opening a pipe of that name would wait for ever.
+        if not (folder / _RUN_FILE).is_file():
+            return False
         with (folder / _RUN_FILE).open("rb") as file:
             return b"slidescore" in file.read(_RUN_FILE_BYTES)
     except OSError:
@@ -127,7 +131,7 @@ def _is_run_folder(folder: Path) -> bool:
 def _identity(path: Path) -> tuple[str, ...]:
     """Tell slides apart: by the real file, or for DICOM by the real directory and the series."""
     real = path.resolve()
-    uid = series_uid(path) if path.suffix.lower() == ".dcm" else None
+    uid = series_uid(path) if path.suffix.lower() == ".dcm" and path.is_file() else None
     return (str(real.parent), uid) if uid else (str(real),)
 
 

@@ -6,7 +6,7 @@ the stored pixels; when it is not upright, the property `image.exif-orientation`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
@@ -17,13 +17,13 @@ import numpy.typing as npt
 from slidescore.errors import SlideOpenError
 from slidescore.slide.array_reader import cut_rgba
 from slidescore.slide.decoded_image import DecodedImage
-from slidescore.slide.pillow_image import JPEG_MAGIC, PNG_MAGIC, decode_jpeg, decode_png
-from slidescore.slide.reader import check_request
-from slidescore.slide.tiff_image import TIFF_MAGICS, decode_tiff
+from slidescore.slide.pillow_image import JPEG_MAGIC, decode_jpeg, decode_png
+from slidescore.slide.png_chunks import PNG_MAGIC
+from slidescore.slide.reader import check_request, with_remarks
+from slidescore.slide.resolution import MAX_MICROSCOPE_MPP, MIN_MICROSCOPE_MPP
+from slidescore.slide.tiff_image import decode_tiff
+from slidescore.slide.tiff_structure import TIFF_MAGICS
 
-# Outside of these an image's stated resolution is that of a screen or a printer (72 dpi = 353 um/px).
-MIN_MICROSCOPE_MPP: Final = 0.05
-MAX_MICROSCOPE_MPP: Final = 2.0
 _UPRIGHT: Final = 1
 _DECODERS: Final[Mapping[bytes, Callable[[Path], DecodedImage]]] = {
     PNG_MAGIC: decode_png,
@@ -39,6 +39,8 @@ class ImageReader:
     ----------
     path
         The image file; its first bytes, not its suffix, say what it is.
+    remarks
+        What was odd about the file, see `slidescore.slide.preflight`.
 
     Raises
     ------
@@ -50,7 +52,7 @@ class ImageReader:
     level_count: int = 1
     level_downsamples: tuple[float, ...] = (1.0,)
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, remarks: Sequence[str] = ()) -> None:
         image = _decode(path)
         self._pixels: npt.NDArray[np.uint8] | None = image.pixels
         self.vendor = image.kind
@@ -60,7 +62,7 @@ class ImageReader:
         self.dimensions = (image.pixels.shape[1], image.pixels.shape[0])
         self.level_dimensions: tuple[tuple[int, int], ...] = (self.dimensions,)
         stated = {} if image.orientation == _UPRIGHT else {"image.exif-orientation": str(image.orientation)}
-        self.properties: Mapping[str, str] = MappingProxyType(stated)
+        self.properties: Mapping[str, str] = MappingProxyType(with_remarks(stated, remarks))
 
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
         """Read a rectangle; see `SlideReader.read_region`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from slidescore.errors import SlideOpenError
 from slidescore.slide.image_reader import ImageReader
 from slidescore.slide.openslide_reader import OpenSlideReader, detect_vendor
-from slidescore.slide.preflight import check_tiff
+from slidescore.slide.preflight import check_structure
 from slidescore.slide.reader import SlideReader
 
 _GENERIC_TIFF = "generic-tiff"
@@ -32,20 +32,20 @@ def open_slide(path: Path | str) -> SlideReader:
     """
     path = Path(path)
     check_file(path)
-    check_tiff(path)
+    remarks = check_structure(path)
     vendor = detect_vendor(path)
     attempts: list[str] = []
     if vendor is None:
         attempts.append("OpenSlide: unknown format")
     else:
         try:
-            return OpenSlideReader(path)
+            return OpenSlideReader(path, remarks)
         except SlideOpenError as error:
             if vendor != _GENERIC_TIFF:
                 raise
             attempts.append(error.message)
     try:
-        return ImageReader(path)
+        return ImageReader(path, remarks)
     except SlideOpenError as error:
         attempts.append(f"image: {error.message}")
         message = f"cannot be opened as a slide: {'; '.join(attempts)}"

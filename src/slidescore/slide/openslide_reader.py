@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
@@ -19,7 +19,8 @@ import openslide
 
 from slidescore.errors import SlideOpenError
 from slidescore.geometry import Region
-from slidescore.slide.reader import check_request
+from slidescore.slide.library_words import library_words
+from slidescore.slide.reader import check_request, with_remarks
 
 OLDEST_LIBRARY: Final = (4, 0, 1)
 _ICC_SIZE: Final = "openslide.icc-size"
@@ -33,6 +34,8 @@ class OpenSlideReader:
     ----------
     path
         The slide's file; for formats of several files, the one that OpenSlide opens.
+    remarks
+        What was odd about the file, see `slidescore.slide.preflight`.
 
     Raises
     ------
@@ -42,7 +45,7 @@ class OpenSlideReader:
 
     backend: str = "openslide"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, remarks: Sequence[str] = ()) -> None:
         check_library_version(openslide.__library_version__)
         self._path = path
         self._closed = False
@@ -51,14 +54,14 @@ class OpenSlideReader:
         except openslide.OpenSlideUnsupportedFormatError as error:
             raise SlideOpenError("OpenSlide does not know this format", where=str(path)) from error
         except openslide.OpenSlideError as error:
-            raise SlideOpenError(_one_line(error, path), where=str(path), remedy=_DAMAGED) from error
+            raise SlideOpenError(_one_line(error), where=str(path), remedy=_DAMAGED) from error
         try:
-            self.properties: Mapping[str, str] = MappingProxyType(dict(self._slide.properties))
+            self.properties: Mapping[str, str] = MappingProxyType(with_remarks(self._slide.properties, remarks))
             self.level_dimensions: tuple[tuple[int, int], ...] = tuple(self._slide.level_dimensions)
             self.level_downsamples: tuple[float, ...] = tuple(self._slide.level_downsamples)
         except openslide.OpenSlideError as error:
             self.close()
-            raise SlideOpenError(_one_line(error, path), where=str(path), remedy=_DAMAGED) from error
+            raise SlideOpenError(_one_line(error), where=str(path), remedy=_DAMAGED) from error
         self.dimensions = self.level_dimensions[0]
         self.level_count = len(self.level_dimensions)
         self.vendor = self.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
@@ -80,7 +83,7 @@ class OpenSlideReader:
         try:
             return np.asarray(self._slide.read_region(location, level, size))
         except openslide.OpenSlideError as error:
-            raise SlideOpenError(_one_line(error, self._path), where=str(self._path), remedy=_DAMAGED) from error
+            raise SlideOpenError(_one_line(error), where=str(self._path), remedy=_DAMAGED) from error
 
     def close(self) -> None:
         """Let the file go."""
@@ -157,7 +160,6 @@ def _stated_bounds(properties: Mapping[str, str], dimensions: tuple[int, int]) -
     return Region(x0, y0, x1 - x0, y1 - y0)
 
 
-def _one_line(error: Exception, path: Path) -> str:
-    """Put OpenSlide's words on one line, the folder of the slide left out."""
-    text = str(error).replace(str(path), path.name)
-    return f"OpenSlide: {' '.join(text.split())}"
+def _one_line(error: Exception) -> str:
+    """Put OpenSlide's own words on one line; what it quotes of the file or its path is left out."""
+    return f"OpenSlide: {library_words(error)}"

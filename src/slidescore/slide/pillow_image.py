@@ -14,8 +14,9 @@ from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin
 
 from slidescore.errors import SlideOpenError
 from slidescore.slide.decoded_image import DAMAGED, SAVE_AS_RGB, UM_PER_CM, UM_PER_INCH, DecodedImage, check_size
+from slidescore.slide.jpeg_codes import check_jpeg
+from slidescore.slide.library_words import library_words
 
-PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 JPEG_MAGIC: Final = b"\xff\xd8\xff"
 _PNG_DEPTH_OFFSET: Final = 24
 _EXIF_ORIENTATION: Final = 0x0112
@@ -65,13 +66,15 @@ def _decode(path: Path, kind: str) -> DecodedImage:
         with plugin(path) as image:
             check_size(*image.size)
             mpp = _png_mpp(image) if kind == "png" else _jpeg_mpp(image)
+            if kind == "jpeg":
+                check_jpeg(path.read_bytes())
             image.load()
             orientation = int(image.getexif().get(_EXIF_ORIENTATION, 1))
             return DecodedImage(np.array(_in_rgb(image)), kind, mpp, "icc_profile" in image.info, orientation)
     except SlideOpenError:
         raise
     except _DECODE_ERRORS as error:
-        raise SlideOpenError(f"{kind.upper()}: {' '.join(str(error).split())}", remedy=DAMAGED) from error
+        raise SlideOpenError(f"{kind.upper()}: {library_words(error)}", remedy=DAMAGED) from error
 
 
 def _in_rgb(image: Image.Image) -> Image.Image:

@@ -1,71 +1,63 @@
-"""Look at a TIFF's tables before OpenSlide opens it.
+"""A look at a file's structure before any C library opens it.
 
-OpenSlide notices damaged tables late (a tile past the end of the file fails only when it is asked for), slowly (a file
-that claims a million pixels a side takes it half a minute and a gigabyte) or fatally (a damaged tile size ends the
-process). Only the tiled pages, which make the pyramid, are looked at: a damaged label does no harm.
+What cannot be true is refused here, in a second and without its memory, whatever a decoder would make of it. What is
+merely odd is remarked: the remarks travel in the properties of the reader and become a QC flag.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-import tifffile
 
 from slidescore.errors import SlideOpenError
-from slidescore.slide.decoded_image import DAMAGED
-from slidescore.slide.tiff_image import DECODE_ERRORS, TIFF_MAGICS
-
-# 512k x 512k px in tiles of 256 px: twice the side of the largest slides.
-MAX_TILES: Final = 4_000_000
-MIN_TILE_PX: Final = 16
-MAX_TILE_PX: Final = 8192
+from slidescore.slide.companions import companion_files
+from slidescore.slide.dicom_preflight import check_dicom, is_dicom
+from slidescore.slide.png_chunks import PNG_MAGIC, check_png
+from slidescore.slide.tiff_preflight import check_tiff
+from slidescore.slide.tiff_structure import TIFF_MAGICS
 
 
-def check_tiff(path: Path) -> None:
-    """Refuse a TIFF whose pyramid cannot be what it claims; let any other file pass.
+def check_structure(path: Path) -> tuple[str, ...]:
+    """Refuse a file that cannot be what it claims to be.
 
-    Hamamatsu's NDPI passes too: it uses the tables in a way of its own.
+    TIFF, DICOM (with all files of the series) and PNG are looked through; other formats pass, and so does what is no
+    slide at all: the readers have words for it.
+
+    Parameters
+    ----------
+    path
+        A regular file.
+
+    Returns
+    -------
+    tuple of str
+        Remarks: what is odd but does not stop scoring. They repeat numbers of the file, never its text.
 
     Raises
     ------
     SlideOpenError
-        A tiled page has tiles of a senseless size or too many of them, tables shorter than its tiles, or tiles past
-        the end of the file.
+        The structure is damaged or claims what no slide has; or the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            if not file.read(4).startswith(TIFF_MAGICS):
-                return
-        with tifffile.TiffFile(path) as tiff:
-            if tiff.is_ndpi:
-                return
-            for page in tiff.pages:
-                if page.aspage().is_tiled:
-                    _check_page(page.aspage(), path)
-    except SlideOpenError:
-        raise
-    except (*DECODE_ERRORS, MemoryError):
-        return  # not for tifffile; OpenSlide has its own words for what is wrong
+        files = (path, *companion_files(path)) if is_dicom(path) else (path,)
+        stamps = tuple((status.st_mtime_ns, status.st_size) for status in map(Path.stat, files))
+        return _check(files, stamps)
+    except SlideOpenError as error:
+        raise SlideOpenError(error.message, where=str(path), remedy=error.remedy) from error
+    except OSError as error:
+        raise SlideOpenError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
 
 
-def _check_page(page: Any, path: Path) -> None:
-    """Refuse a tiled page whose tables cannot be true."""
-    width, height = page.tilewidth, page.tilelength
-    if not (min(width, height) >= MIN_TILE_PX and max(width, height) <= MAX_TILE_PX):
-        raise SlideOpenError(f"TIFF: tiles of {width} x {height} pixels", where=str(path), remedy=DAMAGED)
-    n_tiles = -(-page.imagewidth // width) * -(-page.imagelength // height)
-    if n_tiles > MAX_TILES:
-        message = f"TIFF: claims {page.imagewidth} x {page.imagelength} pixels in {n_tiles:,} tiles"
-        raise SlideOpenError(message, where=str(path), remedy=DAMAGED)
-    offsets = np.asarray(page.dataoffsets, np.uint64)
-    counts = np.asarray(page.databytecounts, np.uint64)
-    if len(offsets) != len(counts) or len(offsets) < n_tiles:
-        message = f"TIFF: its tables list {min(len(offsets), len(counts))} of {n_tiles} tiles"
-        raise SlideOpenError(message, where=str(path), remedy=DAMAGED)
-    size = np.uint64(path.stat().st_size)
-    cut = int(((counts > 0) & ((offsets >= size) | (counts > size - np.minimum(offsets, size)))).sum())
-    if cut:
-        message = f"TIFF: the file ends before {cut} of {n_tiles} tiles"
-        raise SlideOpenError(message, where=str(path), remedy=DAMAGED)
+# A slide is opened once a thread; it is looked through once, as long as none of its files changes.
+@lru_cache(maxsize=16)
+def _check(files: tuple[Path, ...], _stamps: tuple[tuple[int, int], ...]) -> tuple[str, ...]:
+    path = files[0]
+    if is_dicom(path):
+        return check_dicom(files)
+    with path.open("rb") as file:
+        magic = file.read(len(PNG_MAGIC))
+        if magic.startswith(TIFF_MAGICS):
+            return check_tiff(file)
+        if magic == PNG_MAGIC:
+            check_png(file)
+    return ()

@@ -6,14 +6,17 @@ A reader gives pixels and what the file says about itself. It decides nothing: n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from slidescore.geometry import Region
+
+REMARKS: Final = "slidescore.remarks"
+"""Property that holds what was odd about the file, one remark a line; absent where there is none."""
 
 
 class SlideReader(Protocol):
@@ -93,6 +96,11 @@ class SlideReader(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+def with_remarks(properties: Mapping[str, str], remarks: Sequence[str]) -> dict[str, str]:
+    """Add what a look at a file's structure remarked to what the file says about itself."""
+    return {**properties, REMARKS: "\n".join(remarks)} if remarks else dict(properties)
 
 
 def check_request(level: int, level_count: int, size: tuple[int, int]) -> None:

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+import openslide
 
 from slidescore.errors import MissingResolutionError
+from slidescore.slide.decoded_image import UM_PER_CM, UM_PER_INCH
 from slidescore.slide.reader import SlideReader
+
+# Outside of these a stated resolution is that of a screen or a printer (72 dpi = 353 um/px).
+MIN_MICROSCOPE_MPP: Final = 0.05
+MAX_MICROSCOPE_MPP: Final = 2.0
+
+_APPARENT_UM: Final = (7.5, 13.0)
+"""Resolution times apparent magnification: 10 by definition, 10.5 on a GT450."""
+_NOMINAL_UM: Final = (3.5, 20.0)
+"""Resolution times the objective's power: 4.9 on a Pannoramic with its camera adapter, 10 elsewhere."""
+_MAX_DOUBT: Final = 0.05
+_TIFF_UNIT_UM: Final = {"centimeter": UM_PER_CM, "inch": UM_PER_INCH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +85,38 @@ def decide_resolution(
         )
         raise MissingResolutionError(message, remedy=remedy)
     return Resolution(x, y, "file")
+
+
+def doubt_resolution(reader: SlideReader) -> tuple[str, ...]:
+    """Say what in a file speaks against the resolution it states; numbers only.
+
+    An Aperio file states the apparent magnification, which is 10 um over the resolution, and newer ones the resolution
+    once more in the TIFF's own tags. Objective powers of other makers are nominal: only what is far off is doubted.
+    """
+    if reader.mpp is None:
+        return ()
+    mpp, properties = reader.mpp[0], reader.properties
+    aperio = reader.vendor == "aperio"
+    doubts = []
+    power = _number(properties.get("aperio.AppMag" if aperio else openslide.PROPERTY_NAME_OBJECTIVE_POWER))
+    low, high = _APPARENT_UM if aperio else _NOMINAL_UM
+    if power is not None and not low <= mpp * power <= high:
+        doubts.append(f"it states {mpp:.4g} um/px and a magnification of {power:g}, which do not go together")
+    tag = _number(properties.get("tiff.XResolution"))
+    um = _TIFF_UNIT_UM.get(properties.get("tiff.ResolutionUnit", ""))
+    if aperio and tag is not None and um is not None:
+        other = um / tag
+        if MIN_MICROSCOPE_MPP <= other <= MAX_MICROSCOPE_MPP and abs(other - mpp) > _MAX_DOUBT * mpp:
+            doubts.append(f"it states {mpp:.4g} um/px in one place and {other:.4g} in another")
+    return tuple(doubts)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text) if text else 0.0
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number > 0 else None
 
 
 def _check_limits(x: float, y: float, min_mpp: float, max_mpp: float, who: str, remedy: str) -> None:

@@ -17,8 +17,9 @@ import tifffile
 
 from slidescore.errors import SlideOpenError
 from slidescore.slide.decoded_image import DAMAGED, SAVE_AS_RGB, UM_PER_CM, UM_PER_INCH, DecodedImage, check_size
+from slidescore.slide.jpeg_codes import check_jpeg, with_tables
+from slidescore.slide.library_words import library_words
 
-TIFF_MAGICS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _RGB, _PALETTE, _YCBCR = 2, 3, 6
 _PREMULTIPLIED, _STRAIGHT = 1, 2
 _UNIT_UM: Final = {2: UM_PER_INCH, 3: UM_PER_CM}
@@ -52,7 +53,7 @@ def decode_tiff(path: Path) -> DecodedImage:
     except SlideOpenError:
         raise
     except DECODE_ERRORS as error:
-        raise SlideOpenError(f"TIFF: {' '.join(str(error).split())}", remedy=DAMAGED) from error
+        raise SlideOpenError(f"TIFF: {library_words(error)}", remedy=DAMAGED) from error
 
 
 def _largest_page(tiff: tifffile.TiffFile) -> Any:
@@ -94,8 +95,21 @@ def _check_complete(page: Any, file_size: int) -> None:
         raise SlideOpenError(message, remedy=DAMAGED)
 
 
+def _check_jpeg_codes(path: Path, page: Any) -> None:
+    """Refuse JPEG pieces that the decoder would go on with after a warning."""
+    if int(page.compression) not in _JPEG_CODINGS:
+        return
+    tables = page.jpegtables
+    with path.open("rb") as file:
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+            file.seek(offset)
+            piece = file.read(count)
+            check_jpeg(piece if tables is None else with_tables(piece, tables))
+
+
 def _pixels(path: Path, page: Any) -> npt.NDArray[np.uint8]:
     """Decode a page to (H, W, 3) or (H, W, 4), alpha straight."""
+    _check_jpeg_codes(path, page)
     mapped = page.is_memmappable
     stored: npt.NDArray[np.uint8] = tifffile.memmap(path, page=page.index, mode="r") if mapped else page.asarray()
     if int(page.photometric) == _PALETTE:
