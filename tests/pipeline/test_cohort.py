@@ -27,7 +27,8 @@ from slidescore.pipeline.segmenters import SegmenterPlan, plan_segmenters
 from slidescore.pipeline.slide import SlideOutcome
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
 from slidescore.report.files import read_json, write_json
-from slidescore.report.lease import LEASE_NAME, leased, this_holder
+from slidescore.report.holder import this_holder
+from slidescore.report.lease import LEASE_NAME, leased
 
 DATA_FILES = ("scores.csv", "regions.csv")
 SLIDE_DATA_FILES = ("result.json", "cells.parquet", "tiles.parquet", "overlay.tiff")

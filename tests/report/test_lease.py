@@ -18,19 +18,18 @@ from typing import Any
 import pytest
 
 from slidescore.errors import RunFolderBusyError, RunFolderError
+from slidescore.report import holder as holder_module
 from slidescore.report import lease as lease_module
+from slidescore.report.holder import Holder, is_running, this_holder
 from slidescore.report.lease import (
     LEASE_NAME,
     LOCK_NAME,
     STALE_SECONDS,
     FoundLease,
-    Holder,
     is_gone,
-    is_running,
     leased,
     read_lease,
     refuse_if_held,
-    this_holder,
 )
 
 ELSEWHERE = Holder("other-host", "other-host boot 1", 4711, 12, "2026-01-01T00:00:00+00:00", "feed")
@@ -145,8 +144,8 @@ def test_a_holder_whose_process_may_not_be_looked_at_counts_as_running(monkeypat
     def not_permitted(pid: int, number: int) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(lease_module.os, "kill", not_permitted)
-    monkeypatch.setattr(lease_module, "_process_state", lambda pid: ("", None))
+    monkeypatch.setattr(holder_module.os, "kill", not_permitted)
+    monkeypatch.setattr(holder_module, "_process_state", lambda pid: ("", None))
     assert is_running(replace(ELSEWHERE, started=12))
 
 
