@@ -19,6 +19,7 @@ def main() -> None:
         for command in (
             ["separation.py"],
             ["reader.py", str(slide)],
+            ["postprocess.py", str(slide)],
             ["network.py"],
             ["end_to_end.py", str(slide)],
             ["section.py"],

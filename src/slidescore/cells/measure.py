@@ -149,7 +149,9 @@ def _sum_pixels(
             low = int(np.floor(at))
             lower = _select(values, n_rim, low)
             # Behind the selected one lie those that are no smaller.
-            upper = lower if low + 1 >= n_rim else values[low + 1 : n_rim].min()
+            upper = lower if low + 1 >= n_rim else values[low + 1]
+            for i in range(low + 2, n_rim):
+                upper = min(upper, values[i])
             rim[k] = lower + (at - low) * (upper - lower)
     return shape, area, clear, total, rim
 

@@ -84,11 +84,12 @@ def _tops(plane: Plane, mask: NDArray[np.bool_], offsets: NDArray[np.int64], lea
             if highest:
                 if n == places.size:
                     longer = np.empty(2 * n, np.int64)
-                    longer[:n] = places
+                    for i in range(n):
+                        longer[i] = places[i]
                     places = longer
                 places[n] = y * columns + x
                 n += 1
-    return places[:n].copy()
+    return places[:n]
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

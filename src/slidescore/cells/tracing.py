@@ -77,7 +77,8 @@ def trace(
                 count = _simplify(border, _follow(labels, k + 1, box, border), corners, stack)
                 if used + count > offsets.shape[0]:
                     longer = np.empty((2 * (used + count), 2), np.int16)
-                    longer[:used] = offsets[:used]
+                    for i in range(used):
+                        longer[i, 0], longer[i, 1] = offsets[i, 0], offsets[i, 1]
                     offsets = longer
                 for i in range(count):
                     for axis in range(2):
@@ -86,7 +87,7 @@ def trace(
                         offsets[used, axis] = int(min(max(offset, low), high))
                     used += 1
         starts[k + 1] = used
-    return offsets[:used].copy(), starts, whole
+    return offsets[:used], starts, whole
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -97,7 +98,9 @@ def _fit(labels: Labels, label: int, box: NDArray[np.int64]) -> NDArray[np.int64
         y0 += 1
     while y0 < y1 and not _in_row(labels, label, y1 - 1, box):
         y1 -= 1
-    return np.array([y0, box[1], y1, box[3]])
+    fitting = np.empty(4, np.int64)
+    fitting[0], fitting[1], fitting[2], fitting[3] = y0, box[1], y1, box[3]
+    return fitting
 
 
 @numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
@@ -128,7 +131,8 @@ def _in_one_piece(labels: Labels, label: int, box: NDArray[np.int64], seen: NDAr
     if simple or pixels == 0:
         return simple
     width = x1 - x0
-    seen[: (y1 - y0) * width] = 0
+    for i in range((y1 - y0) * width):
+        seen[i] = 0
     for x in range(x0, x1):
         if labels[y0, x] == label:
             begin = x
