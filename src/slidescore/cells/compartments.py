@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from slidescore.cells.candidates import bounding_boxes
 from slidescore.cells.growing import MARGIN, Growth, grow_nuclei
 from slidescore.cells.rims import find_rims
+from slidescore.kernels import kernel
 
 Labels = NDArray[np.int32]
 
@@ -123,7 +123,7 @@ def end_cells(
     return cells
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _sum_nuclei(nuclei: Labels, dab: NDArray[np.float32], boxes: NDArray[np.int64]) -> NDArray[np.float64]:
     """Add up each nucleus; float64, (n + 1, 4): pixels, x, y, DAB, the last one in reading order."""
     sums = np.zeros((boxes.shape[0], 4))
@@ -140,7 +140,7 @@ def _sum_nuclei(nuclei: Labels, dab: NDArray[np.float32], boxes: NDArray[np.int6
     return sums
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _sum_rings(
     cells: Labels,
     distance: NDArray[np.float32],
@@ -174,7 +174,7 @@ def _sum_rings(
     return total, count
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _reach(
     total: NDArray[np.float64],
     count: NDArray[np.float64],
@@ -204,7 +204,7 @@ def _reach(
     return reach
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _cut(
     cells: Labels,
     distance: NDArray[np.float32],

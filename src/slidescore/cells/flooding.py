@@ -10,6 +10,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from slidescore.kernels import kernel
+
 TOP_OD, STEP_OD, N_STEPS = 2.0, 0.002, 1500
 """Priorities run from 2 OD downwards in steps of 0.002 OD; what lies below -1 OD shares the last bucket."""
 TOP, STEP = np.float32(TOP_OD), np.float32(STEP_OD)
@@ -63,7 +65,7 @@ def rise(
     )  # fmt: skip
 
 
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, inline="always")  # type: ignore[untyped-decorator]
 def _step(height: np.float32) -> int:
     """Return which step a height stands on, in single precision."""
     step = np.rint((TOP - height) / STEP)
@@ -72,7 +74,7 @@ def _step(height: np.float32) -> int:
     return min(int(min(step, np.float32(N_STEPS))), N_STEPS - 1)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _rise(
     height: NDArray[np.float32],
     labels: NDArray[np.int32],

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from slidescore.kernels import kernel
 
 Labels = NDArray[np.int32]
 Plane = NDArray[np.float32]
@@ -103,7 +104,7 @@ def grow_nuclei(nuclei: Labels, usable: NDArray[np.bool_], boxes: NDArray[np.int
     return Growth(cells, distance, runs)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _list_runs(
     boxes: NDArray[np.int64], height: int, width: int, reach: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -137,7 +138,7 @@ def _list_runs(
     return first, begin[:n], end[:n]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _grow(
     nuclei: Labels,
     usable: NDArray[np.bool_],
@@ -189,7 +190,7 @@ def _grow(
                 into[i] = whose[i] if grown or own[i] > 0 else np.int32(0)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _step_down(
     nuclei: Labels,
     two: Plane,
@@ -227,7 +228,7 @@ def _step_down(
         whose[i] = own if own > 0 else label
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _step_up(
     two: Plane, one: Plane, here: Plane, whose_two: Labels, whose_one: Labels, whose: Labels, reach: np.float32
 ) -> None:

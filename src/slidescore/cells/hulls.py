@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import cv2
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from slidescore.kernels import kernel
 
 
 def are_solid(
@@ -45,7 +46,7 @@ def solidity(labels: NDArray[np.int32], box: NDArray[np.int64], label: int) -> f
     return np.count_nonzero(own) / np.count_nonzero(cv2.fillConvexPoly(np.zeros_like(own), hull, 1))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def octagon_areas(labels: NDArray[np.int32], boxes: NDArray[np.int64], wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Count the pixels of the upright octagon around each wanted region; int64, (n,), 0 for the others.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from slidescore.cells.candidates import bounding_boxes
 from slidescore.cells.compartments import Compartments
+from slidescore.kernels import kernel
 from slidescore.stain import StainPlanes
 
 NUCLEUS, CYTOPLASM, MEMBRANE = 0, 1, 2
@@ -86,7 +86,7 @@ def measure_cells(
     )
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _sum_pixels(
     nuclei: NDArray[np.int32],
     cells: NDArray[np.int32],
@@ -156,7 +156,7 @@ def _sum_pixels(
     return shape, area, clear, total, rim
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _select(values: NDArray[np.float32], n: int, wanted: int) -> np.float32:
     """Order the first n values just so far that the wanted one stands in its place (Hoare 1961), and return it."""
     low, high = 0, n - 1

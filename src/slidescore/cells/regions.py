@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from slidescore.cells.types import CELL_TYPES
+from slidescore.kernels import kernel
 
 N_TYPES = len(CELL_TYPES)
 
@@ -41,7 +41,7 @@ def sum_regions(
     return sums[0], sums[1], sums[2]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _sum(
     labels: NDArray[np.int32],
     boxes: NDArray[np.int64],
@@ -70,7 +70,7 @@ def _sum(
     return area, total, by_type
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def renumber(labels: NDArray[np.int32], boxes: NDArray[np.int64], numbers: NDArray[np.int32]) -> None:
     """Give regions other numbers, in place: int32, (n,), none greater than the old one; 0 drops a region."""
     # No number grows, so a region that has been renumbered is never taken for a later one.

@@ -6,11 +6,11 @@ found by shifting the border over every offset that is shorter; lengths are thos
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from slidescore.cells.growing import chamfer_px
+from slidescore.kernels import kernel
 
 Labels = NDArray[np.int32]
 BLOCK_ROWS = 16
@@ -70,7 +70,7 @@ def offsets_within(width_px: float) -> NDArray[np.int64]:
     return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _mark_borders(
     nuclei: Labels, cells: Labels, of_cells: NDArray[np.uint8], of_any: NDArray[np.uint8], margin: int
 ) -> None:
@@ -90,7 +90,7 @@ def _mark_borders(
             either[x] = at_c or at_k
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _mark_row(
     c: Labels,
     c_above: Labels,
@@ -109,7 +109,7 @@ def _mark_row(
         either[x] = at_c | at_k
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _shift(border: NDArray[np.uint8], offsets: NDArray[np.int64], margin: int, near: NDArray[np.bool_]) -> None:
     """Mark all pixels to which one of the offsets leads from a border; `border` has a margin on every side."""
     height, width = near.shape
@@ -129,13 +129,13 @@ def _shift(border: NDArray[np.uint8], offsets: NDArray[np.int64], margin: int, n
                 near[top + y, x] = block[y * stride + x] > 0
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _join(more: NDArray[np.uint8], into: NDArray[np.uint8]) -> None:
     for i in range(into.size):
         into[i] |= more[i]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _keep_cytoplasm(nuclei: Labels, cells: Labels, rim: NDArray[np.bool_]) -> None:
     for y in range(cells.shape[0]):
         c, k, r = cells[y], nuclei[y], rim[y]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from slidescore.kernels import kernel
 
 Plane = NDArray[np.float32]
 BLOCK_PX = 2
@@ -64,7 +65,7 @@ def find_peaks(plane: Plane, mask: NDArray[np.bool_], min_distance_px: float, mi
     return Peaks(places, (number + 1).astype(np.int32), height)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _tops(plane: Plane, mask: NDArray[np.bool_], offsets: NDArray[np.int64], least: np.float32) -> NDArray[np.int64]:
     rows, columns = plane.shape
     places = np.empty(1024, np.int64)
@@ -92,7 +93,7 @@ def _tops(plane: Plane, mask: NDArray[np.bool_], offsets: NDArray[np.int64], lea
     return places[:n]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _join_tops(places: NDArray[np.int64], width: int) -> NDArray[np.int64]:
     """Join pixels that touch, corners included; int64, (N,): for each one the index of its part's first pixel."""
     n = places.size
@@ -115,14 +116,14 @@ def _join_tops(places: NDArray[np.int64], width: int) -> NDArray[np.int64]:
     return part
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _root(part: NDArray[np.int64], i: int) -> int:
     while part[i] != i:
         i = part[i]
     return i
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _unite(part: NDArray[np.int64], i: int, j: int) -> None:
     i, j = _root(part, i), _root(part, j)
     part[max(i, j)] = min(i, j)

@@ -12,6 +12,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from slidescore.kernels import kernel
+
 Labels = NDArray[np.int32]
 Points = NDArray[np.int64]
 
@@ -28,7 +30,7 @@ FARTHEST_ROUNDS = 3
 """Rounds in which the two points that lie farthest apart are looked for."""
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def trace(
     labels: Labels,
     boxes: NDArray[np.int64],
@@ -90,7 +92,7 @@ def trace(
     return offsets[:used], starts, whole
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _fit(labels: Labels, label: int, box: NDArray[np.int64]) -> NDArray[np.int64]:
     """Take from a box the rows above and below its label."""
     y0, y1 = box[0], box[2]
@@ -103,7 +105,7 @@ def _fit(labels: Labels, label: int, box: NDArray[np.int64]) -> NDArray[np.int64
     return fitting
 
 
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, inline="always")  # type: ignore[untyped-decorator]
 def _in_row(labels: Labels, label: int, y: int, box: NDArray[np.int64]) -> bool:
     x = box[1]
     while x < box[3] and labels[y, x] != label:
@@ -111,7 +113,7 @@ def _in_row(labels: Labels, label: int, y: int, box: NDArray[np.int64]) -> bool:
     return x < box[3]  # type: ignore[no-any-return]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _in_one_piece(labels: Labels, label: int, box: NDArray[np.int64], seen: NDArray[np.uint8], stack: Points) -> bool:
     """Tell whether a label holds together, corners counting as touch."""
     y0, x0, y1, x1 = box[0], box[1], box[2], box[3]
@@ -129,7 +131,7 @@ def _in_one_piece(labels: Labels, label: int, box: NDArray[np.int64], seen: NDAr
         begin, end = first, last + 1
         pixels += own
     if simple or pixels == 0:
-        return simple
+        return pixels > 0
     width = x1 - x0
     for i in range((y1 - y0) * width):
         seen[i] = 0
@@ -154,7 +156,7 @@ def _in_one_piece(labels: Labels, label: int, box: NDArray[np.int64], seen: NDAr
     return reached == pixels
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _follow(labels: Labels, label: int, box: NDArray[np.int64], border: Points) -> int:
     """Follow the outer border from its first fine pixel in reading order; writes x, y of turns, returns how many."""
     height, width = 2 * labels.shape[0], 2 * labels.shape[1]
@@ -187,7 +189,7 @@ def _follow(labels: Labels, label: int, box: NDArray[np.int64], border: Points) 
         turn = (turn + LEFT) & LAST_TURN
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _simplify(points: Points, n: int, corners: Points, stack: Points) -> int:
     """Keep the corners of a closed curve of n points, x and y; returns their number."""
     # Two points far apart: from any one to the farthest, from that one to its farthest, and once more.
@@ -208,7 +210,7 @@ def _simplify(points: Points, n: int, corners: Points, stack: Points) -> int:
     return count
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _split(points: Points, n: int, first: int, second: int, corners: Points, stack: Points) -> int:
     """Split both halves of the curve at the point that lies farthest off its chord, until none lies off it."""
     stack[0, 0], stack[0, 1] = second, first
@@ -244,7 +246,7 @@ def _split(points: Points, n: int, first: int, second: int, corners: Points, sta
     return count
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _clean(corners: Points, count: int) -> int:
     """Leave out corners on almost straight slanted lines, in place; returns how many remain."""
     start_x, start_y = corners[count - 1, 0], corners[count - 1, 1]

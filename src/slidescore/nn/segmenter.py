@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,13 @@ from slidescore.nn.card import Calibration, decode_settings
 from slidescore.nn.device import Device, memory_of
 from slidescore.nn.gathering import GREY_LEVELS, BatchRunner, Gatherer, not_finite
 from slidescore.nn.network import MIDDLE, SHAPE_MAPS, STRIDE, CellNetwork, fused
-from slidescore.nn.unfolding import look_up, unfold
+from slidescore.nn.unfolding import look_up, unfold, unfold_half
 from slidescore.nn.weights import Model, load_model
 from slidescore.stain import StainPlanes
 
 N_LEVELS = 256
-BITS = {2: torch.int16, 4: torch.int32}
+HALF_BYTES = 2
+BITS = {HALF_BYTES: torch.int16, 4: torch.int32}
 """Whole numbers as long as a precision's numbers, by bytes."""
 
 Float = NDArray[np.float32]
@@ -98,9 +99,11 @@ class NetworkSegmenter:
         """
         maps = self.predict_maps(rgb)
         height, width = rgb.shape[1:3]
-        # Nuclei are made on the padded maps, so that maps of every scale still lie on one another.
-        inside = np.zeros(maps.center.shape, dtype=bool)
-        inside[:, :height, :width] = usable
+        inside = usable
+        if maps.center.shape != usable.shape:
+            # Nuclei are made on the padded maps, so that maps of every scale still lie on one another.
+            inside = np.zeros(maps.center.shape, dtype=bool)
+            inside[:, :height, :width] = usable
         return [
             _cropped(
                 decode_maps(
@@ -131,13 +134,12 @@ class NetworkSegmenter:
             return Maps(gathered["center"], gathered["foreground"], gathered["distance"], of_types)
         with memory_of(self.device), torch.inference_mode():
             shapes, types = self.network.folded(self._input(rgb))
-            # Asked before the sigmoid, which makes a harmless looking 1 of an overflow.
-            finite = _is_finite(shapes) and _is_finite(types)
-            # Probabilities in single precision: half of one has no steps fine enough near 1.
-            named = self._unfolded(torch.sigmoid(shapes.float()))
+            maps, finite = _unfolded(shapes)
+            finite = finite and _is_finite(types)
             typed = calibrated(types.float(), self.calibration).cpu().numpy()
         if not finite:
             raise not_finite(self.device)
+        named = dict(zip(SHAPE_MAPS, maps, strict=True))
         return Maps(named["center"], named["foreground"], named["distance"], typed)
 
     def _input(self, rgb: NDArray[np.uint8]) -> torch.Tensor:
@@ -148,11 +150,6 @@ class NetworkSegmenter:
         bits = BITS[table.element_size()]
         seen = look_up(rgb, table.view(bits).numpy())
         return torch.from_numpy(seen).view(self.device.dtype).permute(0, 3, 1, 2)
-
-    def _unfolded(self, probability: torch.Tensor) -> dict[str, Float]:
-        """Turn probabilities, float, (N, 12, H / 2, W / 2), into maps by name, float32, (N, H, W)."""
-        maps = unfold(probability.permute(0, 2, 3, 1).contiguous().numpy())
-        return dict(zip(SHAPE_MAPS, maps, strict=True))
 
 
 def load_segmenter(name_or_path: str | Path, device: Device) -> NetworkSegmenter:
@@ -193,6 +190,30 @@ def make_segmenter(model: Model, device: Device) -> NetworkSegmenter:
 def _is_finite(values: torch.Tensor) -> bool:
     """Whether every value is a finite number; their sum is asked first, which is quick and seldom wrong."""
     return bool(torch.isfinite(values.sum(dtype=torch.float32))) or bool(torch.isfinite(values).all())
+
+
+def _unfolded(shapes: torch.Tensor) -> tuple[Float, bool]:
+    """Turn logits, (N, 12, H / 2, W / 2), which may be overwritten, into probabilities in the order of SHAPE_MAPS.
+
+    Returns
+    -------
+    float32, (3, N, H, W), and whether every logit is a finite number: a sigmoid makes a harmless looking 1 of an
+    overflow. Probabilities are in single precision, since half of one has no steps fine enough near 1.
+    """
+    channels = shapes.permute(0, 2, 3, 1).contiguous()
+    if channels.element_size() != HALF_BYTES:
+        finite = _is_finite(channels)
+        return unfold(channels.float().sigmoid_().numpy()), finite
+    maps, largest = unfold_half(channels.view(torch.int16).numpy().view(np.uint16), _sigmoids(channels.dtype))
+    return maps, _is_finite(torch.tensor(largest, dtype=torch.int16).view(channels.dtype))
+
+
+@cache
+def _sigmoids(dtype: torch.dtype) -> Float:
+    """Tabulate the sigmoid of every number of 16 bits, by its bits; float32, (65536,)."""
+    bits = torch.arange(1 << 16, dtype=torch.int32).to(torch.int16)
+    table: Float = torch.sigmoid(bits.view(dtype).float()).numpy()
+    return table
 
 
 def calibrated(logits: torch.Tensor, calibration: Calibration) -> torch.Tensor:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from slidescore.kernels import kernel
 from slidescore.nn.network import FOLD, SHAPE_MAPS
 
 N_MAPS = len(SHAPE_MAPS)
+MAGNITUDE = np.uint16(0x7FFF)
+"""Masks the sign of a number of 16 bits."""
 
 
 def look_up(rgb: NDArray[np.uint8], table: NDArray[Any]) -> NDArray[Any]:
@@ -38,13 +40,35 @@ def unfold(channels: NDArray[np.float32]) -> NDArray[np.float32]:
     return maps
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def unfold_half(bits: NDArray[np.uint16], table: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+    """Unfold maps from channels in half precision, each number replaced by the table's entry for its bits.
+
+    Parameters
+    ----------
+    bits
+        uint16, (N, h, w, len(SHAPE_MAPS) FOLD FOLD), contiguous: the bits of any format of a sign and 15 bits.
+    table
+        float32, (65536,).
+
+    Returns
+    -------
+    maps, largest
+        As from `unfold`, and the bits of the largest magnitude: with IEEE formats, one not finite where any is.
+    """
+    n, height, width, _ = bits.shape
+    maps = np.empty((N_MAPS, n, height * FOLD, width * FOLD), np.float32)
+    parted = bits.reshape(n * height, width, N_MAPS, FOLD, FOLD)
+    largest = _unfold_half(parted, table, maps.reshape(N_MAPS, -1, width * FOLD))
+    return maps, int(largest)
+
+
+@kernel
 def _look_up(rgb: NDArray[np.uint8], table: NDArray[Any], out: NDArray[Any]) -> None:
     for i in range(rgb.size):
         out[i] = table[rgb[i]]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _unfold(channels: NDArray[np.float32], maps: NDArray[np.float32]) -> None:
     for row in range(channels.shape[0]):
         for k in range(N_MAPS):
@@ -53,3 +77,19 @@ def _unfold(channels: NDArray[np.float32], maps: NDArray[np.float32]) -> None:
                 for x in range(channels.shape[1]):
                     for fold in range(FOLD):
                         line[x * FOLD + fold] = channels[row, x, k, y, fold]
+
+
+@kernel
+def _unfold_half(bits: NDArray[np.uint16], table: NDArray[np.float32], maps: NDArray[np.float32]) -> np.uint16:
+    largest = np.uint16(0)
+    for row in range(bits.shape[0]):
+        flat = bits[row].reshape(-1)
+        for i in range(flat.size):
+            largest = max(largest, flat[i] & MAGNITUDE)
+        for k in range(N_MAPS):
+            for y in range(FOLD):
+                line = maps[k, row * FOLD + y]
+                for x in range(bits.shape[1]):
+                    for fold in range(FOLD):
+                        line[x * FOLD + fold] = table[bits[row, x, k, y, fold]]
+    return largest

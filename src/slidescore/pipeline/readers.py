@@ -29,7 +29,7 @@ class ReaderPool:
         self._own = threading.local()
         self._opened: list[SlideReader] = []
         self._shared: SlideReader | None = None
-        self._lock = threading.Lock()
+        self._opening = threading.Lock()
 
     def get(self) -> SlideReader:
         """Return the calling thread's reader."""
@@ -38,13 +38,14 @@ class ReaderPool:
 
     def replace(self) -> SlideReader:
         """Open a fresh reader for the calling thread, unless there is one that needs no replacing."""
-        if self._shared is not None:
-            return self._shared
-        reader = self._open()
-        with self._lock:
-            self._opened.append(reader)
-            if reader.survives_errors:
-                self._shared = reader
+        # One at a time: the first may serve all others.
+        with self._opening:
+            reader = self._shared
+            if reader is None:
+                reader = self._open()
+                self._opened.append(reader)
+                if reader.survives_errors:
+                    self._shared = reader
         self._own.reader = reader
         return reader
 

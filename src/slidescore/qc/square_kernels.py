@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from slidescore.kernels import kernel
 
 GREY_STEPS = 4
 """Steps of a histogram of differences, for each grey level."""
@@ -22,7 +23,7 @@ MOD, CENTI = 1000, 100
 """Densities are kept in 1/1000 OD and angles in 1/100 degree, far below their noise."""
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def sum_pixels(
     rgb: NDArray[np.uint8], usable: NDArray[np.bool_], side: int
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
@@ -30,21 +31,32 @@ def sum_pixels(
     height, width = rgb.shape[0] // side, rgb.shape[1] // side
     sums = np.empty((height, width, 3), np.int32)
     whole = np.empty((height, width), np.bool_)
+    line, seen = np.empty(3 * width * side, np.int32), np.empty(width * side, np.int32)
     for row in range(height):
+        # Down the columns first, which processors do for many at once.
+        line[:], seen[:] = 0, 0
+        for y in range(row * side, (row + 1) * side):
+            _add(rgb[y].reshape(-1), line)
+            _add(usable[y], seen)
         for column in range(width):
             red, green, blue, usable_px = 0, 0, 0, 0
-            for y in range(row * side, (row + 1) * side):
-                for x in range(column * side, (column + 1) * side):
-                    red += rgb[y, x, 0]
-                    green += rgb[y, x, 1]
-                    blue += rgb[y, x, 2]
-                    usable_px += usable[y, x]
+            for x in range(column * side, (column + 1) * side):
+                red += line[3 * x]
+                green += line[3 * x + 1]
+                blue += line[3 * x + 2]
+                usable_px += seen[x]
             sums[row, column, 0], sums[row, column, 1], sums[row, column, 2] = red, green, blue
             whole[row, column] = usable_px == side * side
     return sums, whole
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
+def _add(values: NDArray[Any], to: NDArray[np.int32]) -> None:
+    for i in range(to.size):
+        to[i] += values[i]
+
+
+@kernel
 def sum_blocks(sums: NDArray[np.int32], whole: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """Join blocks by two and two in each direction."""
     height, width = sums.shape[0] // 2, sums.shape[1] // 2
@@ -66,7 +78,7 @@ def sum_blocks(sums: NDArray[np.int32], whole: NDArray[np.bool_]) -> tuple[NDArr
     return joined, all_whole
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def difference_histograms(
     sums: NDArray[np.int32], whole: NDArray[np.bool_], side: int, lags: NDArray[np.int64], pixels: int
 ) -> NDArray[np.int64]:
@@ -113,7 +125,7 @@ def difference_histograms(
     return counts
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def count_clipped(sums: NDArray[np.int32], whole: NDArray[np.bool_], side: int, limit: int) -> NDArray[np.int64]:
     """Count the fine blocks of each square in which some channel is at most `limit`; int64, (rows, columns)."""
     rows, columns = sums.shape[0] // side, sums.shape[1] // side
@@ -128,7 +140,7 @@ def count_clipped(sums: NDArray[np.int32], whole: NDArray[np.bool_], side: int, 
     return counts
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def describe_blocks(
     sums: NDArray[np.int32],
     whole: NDArray[np.bool_],

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from slidescore.kernels import kernel
 from slidescore.qc.square_kernels import CENTI, MOD
 
 Levels = NDArray[np.int16]
@@ -134,7 +134,7 @@ def count_colours(colours: BlockColours, counted: NDArray[np.bool_], off_limit_d
     )  # fmt: skip
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _count(
     counted: NDArray[np.bool_],
     whole: NDArray[np.bool_],

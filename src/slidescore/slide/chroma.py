@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-SMOOTHED: Final = {"420": (True, True), "422": (True, False), "440": (False, True)}
-"""By simplejpeg's name of the sampling: whether colour differences are halved along x and along y."""
+SMOOTHED: Final = {(2, 2): (True, True), (2, 1): (True, False), (1, 2): (False, True)}
+"""By samples of brightness for one of colour, across and down: along which axes colour differences are halved."""
 
 _TRIANGLE: Final = np.array([1 / 8, 6 / 8, 1 / 8], np.float32)
 _AS_IT_IS: Final = np.array([0.0, 1.0, 0.0], np.float32)

@@ -19,12 +19,6 @@ from slidescore.slide.library_words import library_words
 
 _MARKER_BYTES: Final = 2
 _COARSEST: Final = 8
-_START: Final = b"\xff\xd8"
-_COLOUR_MARKERS: Final = (b"\xff\xe0", b"\xff\xee")
-"""APP0, which JFIF uses, and APP14, which Adobe does."""
-_ADOBE: Final = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
-"""Adobe's marker APP14 up to its last byte: length 14, name, version 100, no flags (Adobe technical note 5116)."""
-_AS_RGB, _AS_YCBCR = b"\x00", b"\x01"
 _STREAMED_BYTES: Final = 32
 _SPACES: Final = {3: "RGB", 4: "RGBA"}
 
@@ -48,32 +42,6 @@ def check_jpeg(content: bytes) -> None:
 def with_tables(piece: bytes, tables: bytes) -> bytes:
     """Put the tables that a TIFF keeps apart (tag 347) into one of its JPEG pieces."""
     return tables[:-_MARKER_BYTES] + piece[_MARKER_BYTES:]
-
-
-def head_of(tables: bytes, *, is_rgb: bool) -> bytes:
-    """Make what stands before the codes of a tile once its own first two bytes are left out.
-
-    What colours a JPEG holds is said by TIFF's photometric interpretation, which OpenSlide believes. libjpeg does not
-    know it; it believes a JFIF marker, Adobe's marker and the numbers of the components, in this order. So TIFF's word
-    is put into an Adobe marker.
-
-    Parameters
-    ----------
-    tables
-        The tables that a TIFF keeps apart (tag 347), a JPEG without an image; empty when there are none.
-    is_rgb
-        Whether the photometric interpretation is RGB, not YCbCr.
-    """
-    return _START + _ADOBE + (_AS_RGB if is_rgb else _AS_YCBCR) + tables[_MARKER_BYTES:-_MARKER_BYTES]
-
-
-def with_head(piece: bytes, head: bytes) -> bytes:
-    """Put a head in place of what a tile's codes begin with: their start, and markers of what colours they are."""
-    begin = _MARKER_BYTES
-    while piece[begin : begin + _MARKER_BYTES] in _COLOUR_MARKERS:
-        begin += _MARKER_BYTES
-        begin += int.from_bytes(piece[begin : begin + _MARKER_BYTES], "big")
-    return head + piece[begin:]
 
 
 def make_desk(height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
@@ -101,7 +69,7 @@ def decode_into(codes: bytes, pixels: npt.NDArray[np.uint8], *, halved: bool = F
     Parameters
     ----------
     codes
-        A whole JPEG.
+        A whole JPEG, whose head was judged by `slidescore.slide.jpeg_heads`.
     pixels
         uint8, (height, width, 3 or 4), in one piece: RGB, or RGB and alpha, which is 255.
     halved
@@ -113,6 +81,7 @@ def decode_into(codes: bytes, pixels: npt.NDArray[np.uint8], *, halved: bool = F
         The codes are damaged, cut off, or of another size.
     """
     height, width, channels = pixels.shape
+    # simplejpeg takes any power of two that reaches this size; that the JPEG has twice it, its head has said.
     least = (height, width) if halved else (0, 0)
     try:
         decoded = simplejpeg.decode_jpeg(
@@ -122,9 +91,3 @@ def decode_into(codes: bytes, pixels: npt.NDArray[np.uint8], *, halved: bool = F
         raise SlideOpenError(f"JPEG: {library_words(error)}", remedy=DAMAGED) from error
     if decoded.shape != pixels.shape:
         raise SlideOpenError(f"JPEG of {decoded.shape[1]} x {decoded.shape[0]} px in a tile of another size")
-
-
-def sampling_of(codes: bytes) -> str:
-    """Name how a JPEG samples its colour differences: 444, 420, 422, 440, 411 or Gray."""
-    name: str = simplejpeg.decode_jpeg_header(codes)[3]
-    return name

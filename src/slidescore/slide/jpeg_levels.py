@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidescore.errors import SlideOpenError
-from slidescore.slide.jpeg_codes import head_of
+from slidescore.slide.jpeg_heads import head_of
 from slidescore.slide.reader import SlideReader
 from slidescore.slide.tiff_structure import Entry, TiffStructure, read_structure
 
@@ -31,6 +31,10 @@ _RGB, _YCBCR = 2, 6
 _CHUNKY: Final = 1
 _COLOURS, _BITS_A_COLOUR = 3, 8
 _MAX_TABLES_BYTES: Final = 1 << 16
+_MAX_LEVELS: Final = 64
+"""More than any pyramid has: each is looked at on opening."""
+_MAX_TILE_PIXELS: Final = 1 << 22
+"""2048 x 2048: larger ones would not be kept by the cache, and be decoded anew for each window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class JpegLevel:
         uint64, (rows * columns,), row by row: where each tile's codes begin in the file, and how many bytes they are;
         0 bytes for a tile that the file does not hold.
     head
-        What is put before the codes of each tile: see `slidescore.slide.jpeg_codes.head_of`.
+        What is put before the codes of each tile: see `slidescore.slide.jpeg_heads.head_of`.
     """
 
     width: int
@@ -103,7 +107,7 @@ def find_jpeg_levels(path: Path, slide: SlideReader) -> tuple[JpegLevel | None, 
             for tags, size, downsample in zip(directories, slide.level_dimensions, slide.level_downsamples, strict=True)
         )
         if levels[0] is None:
-            raise SlideOpenError("its JPEG tiles are not three colours of 8 bits, stored together")
+            raise SlideOpenError("its JPEG tiles are very large, or not three colours of 8 bits, stored together")
         if slide.vendor == _APERIO and any(_has_gaps(structure, tags) for tags in directories):
             raise SlideOpenError("tiles are missing, which OpenSlide fills from other levels")
         return levels
@@ -119,6 +123,8 @@ def _directories(
         if len(tiled) != slide.level_count or any(w < x or h < y for (w, h), (x, y) in padded):
             raise SlideOpenError(f"{len(tiled)} tiled pages for {slide.level_count} levels")
         return list(tiled)
+    if slide.level_count > _MAX_LEVELS:
+        raise SlideOpenError(f"{slide.level_count} levels")
     found = []
     for number, size in enumerate(slide.level_dimensions):
         fit = [tags for tags, stored in zip(tiled, sizes, strict=True) if stored == size]
@@ -145,11 +151,15 @@ def _level(
     ):
         return None
     tile_width, tile_height = structure.number(tags, _TILE_WIDTH, 0), structure.number(tags, _TILE_LENGTH, 0)
+    if not 0 < tile_width * tile_height <= _MAX_TILE_PIXELS:
+        return None
     columns = -(-structure.number(tags, _WIDTH, 0) // tile_width)
     rows = -(-structure.number(tags, _LENGTH, 0) // tile_height)
+    offsets, counts = (structure.numbers(tags, tag, columns * rows) for tag in (_TILE_OFFSETS, _TILE_COUNTS))
+    if min(len(offsets), len(counts)) < columns * rows:
+        raise SlideOpenError("the file was cut while it was being opened")
     return JpegLevel(
-        *size, int(downsample), tile_width, tile_height, columns, rows,
-        structure.numbers(tags, _TILE_OFFSETS, columns * rows), structure.numbers(tags, _TILE_COUNTS, columns * rows),
+        *size, int(downsample), tile_width, tile_height, columns, rows, offsets, counts,
         head_of(structure.content(tags, _JPEG_TABLES, _MAX_TABLES_BYTES), is_rgb=photometric == _RGB),
     )  # fmt: skip
 

@@ -59,8 +59,10 @@ class TileCache:
                 if key not in self._under_way:
                     break
                 self._n_waiting += 1
-                self._changed.wait()
-                self._n_waiting -= 1
+                try:
+                    self._changed.wait()
+                finally:
+                    self._n_waiting -= 1
             self._under_way.add(key)
         tile = None
         try:

@@ -1,9 +1,10 @@
 """Tiled JPEG slides at the speed of the JPEG decoder: tiles are read where they lie and decoded by simplejpeg.
 
 OpenSlide paints its tiles by a general graphics operator, which takes five times what decoding takes. Here OpenSlide
-opens the slide, and its word stands: on what the file says about itself, on tiles that this decoder refuses, and on
-levels whose pixels do not fall on whole level-0 pixels. `slidescore.slide.tile_trial` compares pixels before this
-reader is used.
+opens the slide, and its word stands: on what the file says about itself, and on levels whose pixels do not fall on
+whole level-0 pixels. `slidescore.slide.tile_trial` compares pixels before this reader is used; from then on a tile
+that this decoder refuses or warns of is an error. OpenSlide does not read a JPEG to its end, and so passes over most
+damage to its codes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -20,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from slidescore.errors import SlideOpenError
-from slidescore.slide.jpeg_codes import decode_into, make_desk, sampling_of, with_head
+from slidescore.slide.jpeg_codes import decode_into, make_desk
+from slidescore.slide.jpeg_heads import TileHead, read_head
 from slidescore.slide.jpeg_levels import JpegLevel
 from slidescore.slide.openslide_reader import OpenSlideReader
 from slidescore.slide.reader import Means, check_request
@@ -28,6 +31,9 @@ from slidescore.slide.tile_cache import TileCache
 
 _RGB, _RGBA = 3, 4
 _WHITE: Final = 255
+_MOST_TO_RAW: Final = 4
+_MOST_BESIDES: Final = 1 << 16
+"""A tile of more bytes than four times its pixels, and this many for its head, is no JPEG of them."""
 
 
 class _Part(NamedTuple):
@@ -81,6 +87,8 @@ class TiledReader:
         self._idle = [slide]
         self._lock = threading.Lock()
         self._own = threading.local()
+        self._heads: list[TileHead | None] = [None] * len(self.levels)
+        self._n_reading = 0
         self._closed = False
         try:
             self._file = os.open(path, os.O_RDONLY)
@@ -93,14 +101,15 @@ class TiledReader:
 
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
         """Read a rectangle; see `SlideReader.read_region`. The pixels are OpenSlide's, bit for bit."""
-        self._check_open()
         check_request(level, self.level_count, size)
-        try:
-            pixels = self.read_tiles(location, level, size)
-        except SlideOpenError:
-            # A tile that this decoder refuses: OpenSlide decides, and its reason is the one that is told.
-            pixels = None
-        return self.read_by_openslide(location, level, size) if pixels is None else pixels
+        with self._reading():
+            try:
+                pixels = self.read_tiles(location, level, size)
+            except SlideOpenError:
+                # Where OpenSlide has a reason too, that is the one that is told.
+                self.read_by_openslide(location, level, size)
+                raise
+            return self.read_by_openslide(location, level, size) if pixels is None else pixels
 
     def read_tiles(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> npt.NDArray[np.uint8] | None:
         """Read a rectangle without OpenSlide; None where only OpenSlide can.
@@ -123,7 +132,7 @@ class TiledReader:
             elif part.is_whole(tiles):
                 # Windows beside this one hardly need a tile that lies wholly in it.
                 shape = tiles.tile_height, tiles.tile_width, _RGBA
-                out[part.of_window] = self._decode(tiles, part.number, shape)
+                out[part.of_window] = self._decode(tiles, level, part.number, shape)
             else:
                 out[part.of_window] = self._kept(tiles, level, part.number)[part.of_tile]
         return out
@@ -139,16 +148,16 @@ class TiledReader:
         with self._lock:
             handle = self._idle.pop() if self._idle else None
         if handle is None:
-            handle = OpenSlideReader(self._path)
+            handle = self._open_again()
         try:
             pixels = handle.read_region(location, level, size)
-        except SlideOpenError:
+            with self._lock:
+                if not self._closed:
+                    self._idle.append(handle)
+                    return pixels
+        except BaseException:
             handle.close()
             raise
-        with self._lock:
-            if not self._closed:
-                self._idle.append(handle)
-                return pixels
         handle.close()
         return pixels
 
@@ -160,7 +169,12 @@ class TiledReader:
         self, level: int, factor: int, corner: tuple[int, int], size: tuple[int, int], *, halved: bool
     ) -> Means | None:
         """Read a rectangle averaged over blocks; see `SlideReader.read_means`."""
-        self._check_open()
+        with self._reading():
+            return self._read_means(level, factor, corner, size, halved=halved)
+
+    def _read_means(
+        self, level: int, factor: int, corner: tuple[int, int], size: tuple[int, int], *, halved: bool
+    ) -> Means | None:
         tiles = self.levels[level]
         if tiles is None or not self._fits(tiles, factor) or (halved and factor % 2):
             return None
@@ -183,14 +197,15 @@ class TiledReader:
         return rgb, valid
 
     def close(self) -> None:
-        """Let the file go; no other thread may be reading."""
+        """Let the file go, once other threads that are reading have done so."""
         with self._lock:
             if self._closed:
                 return
             self._closed = True
             idle, self._idle = self._idle, []
-        os.close(self._file)
-        self._cache.clear()
+            is_last = self._n_reading == 0
+        if is_last:
+            self._let_go()
         for handle in idle:
             handle.close()
 
@@ -202,26 +217,62 @@ class TiledReader:
     ) -> None:
         self.close()
 
-    def _check_open(self) -> None:
-        if self._closed:
-            message = "the reader is closed"
-            raise ValueError(message)
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Keep the file open: its number, once closed, may be that of another file."""
+        with self._lock:
+            if self._closed:
+                message = "the reader is closed"
+                raise ValueError(message)
+            self._n_reading += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_reading -= 1
+                is_last = self._closed and self._n_reading == 0
+            if is_last:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        os.close(self._file)
+        self._cache.clear()
+
+    def _open_again(self) -> OpenSlideReader:
+        """Open one more handle of OpenSlide, of the very file whose structure was judged."""
+        handle = OpenSlideReader(self._path)
+        try:
+            same = os.path.samestat(os.fstat(self._file), self._path.stat())
+        except OSError:
+            same = False
+        if not same:
+            handle.close()
+            raise SlideOpenError("another file was put in its place while it was being read", where=str(self._path))
+        return handle
 
     @staticmethod
     def _fits(tiles: JpegLevel | None, factor: int) -> bool:
         """Whether no block of `factor` px lies across two tiles."""
         return tiles is not None and tiles.tile_width % factor == 0 and tiles.tile_height % factor == 0
 
-    def _codes(self, tiles: JpegLevel, number: int) -> bytes:
-        """Read the codes of a tile from the file."""
+    def _codes(self, tiles: JpegLevel, level: int, number: int) -> tuple[bytes, TileHead]:
+        """Read the codes of a tile from the file, and judge their head."""
+        count, raw = int(tiles.counts[number]), tiles.tile_width * tiles.tile_height * _RGB
+        if count > _MOST_TO_RAW * raw + _MOST_BESIDES:
+            raise SlideOpenError(f"a tile of {count:,} bytes", where=str(self._path))
         try:
-            piece = os.pread(self._file, int(tiles.counts[number]), int(tiles.offsets[number]))
+            piece = os.pread(self._file, count, int(tiles.offsets[number]))
         except OSError as error:
             raise SlideOpenError(f"cannot be read: {error.strerror}", where=str(self._path)) from error
-        return with_head(piece, tiles.head)
+        if len(piece) < count:
+            raise SlideOpenError("the file ends within a tile", where=str(self._path))
+        head = self._heads[level]
+        if head is None or not piece.startswith(head.stored):
+            head = self._heads[level] = read_head(piece, tiles.head, tiles.tile_width, tiles.tile_height)
+        return b"".join((head.given, memoryview(piece)[len(head.stored) :])), head
 
     def _decode(
-        self, tiles: JpegLevel, number: int, shape: tuple[int, int, int], *, halved: bool = False
+        self, tiles: JpegLevel, level: int, number: int, shape: tuple[int, int, int]
     ) -> npt.NDArray[np.uint8]:
         """Decode a tile to the calling thread's own place, where its next tile overwrites it.
 
@@ -230,17 +281,36 @@ class TiledReader:
         numpy.ndarray
             uint8, of `shape`: RGB or RGBA.
         """
+        codes, _ = self._codes(tiles, level, number)
+        desk = self._desk(shape)
+        decode_into(codes, desk)
+        return desk
+
+    def _decode_halved(
+        self, tiles: JpegLevel, level: int, number: int, shape: tuple[int, int, int]
+    ) -> npt.NDArray[np.uint8]:
+        """Decode a tile at half its resolution; uint8, of `shape`: RGB, in the calling thread's own place."""
+        from slidescore.slide.chroma import SMOOTHED, smooth_colours
+
+        codes, head = self._codes(tiles, level, number)
+        desk = self._desk(shape)
+        decode_into(codes, desk, halved=True)
+        if axes := SMOOTHED.get(head.sampling):
+            smooth_colours(desk, *axes)
+        return desk
+
+    def _desk(self, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+        """Find the calling thread's own place to decode to."""
         desk: npt.NDArray[np.uint8] | None = getattr(self._own, "desk", None)
         if desk is None or desk.shape != shape:
             desk = self._own.desk = make_desk(*shape)
-        decode_into(self._codes(tiles, number), desk, halved=halved)
         return desk
 
     def _kept(self, tiles: JpegLevel, level: int, number: int) -> npt.NDArray[np.uint8]:
         """Decode a tile, or find it decoded; uint8, (tile_height, tile_width, 4), RGBA, not to be written to."""
 
         def decode() -> npt.NDArray[np.uint8]:
-            return self._decode(tiles, number, (tiles.tile_height, tiles.tile_width, _RGBA)).copy()
+            return self._decode(tiles, level, number, (tiles.tile_height, tiles.tile_width, _RGBA)).copy()
 
         return self._cache.get((level, number), decode)
 
@@ -248,21 +318,15 @@ class TiledReader:
         self, tiles: JpegLevel, level: int, number: int, factor: int, *, halved: bool
     ) -> npt.NDArray[np.uint8]:
         """Decode a tile and average it over blocks, or find it so; uint8, (tile_height / factor, ..., 3), RGB."""
-        # numba takes a while to import
-        from slidescore.slide.averaging import average_opaque
-        from slidescore.slide.chroma import SMOOTHED, smooth_colours
+        from slidescore.slide.averaging import average_opaque  # numba takes a while to import
 
         def decode() -> npt.NDArray[np.uint8]:
             by = factor // 2 if halved else factor
             height, width = tiles.tile_height * by // factor, tiles.tile_width * by // factor
-            if not halved:
-                if by == 1:
-                    return self._decode(tiles, number, (height, width, _RGB)).copy()
-                return average_opaque(self._decode(tiles, number, (height, width, _RGBA)), by)
-            pixels = self._decode(tiles, number, (height, width, _RGB), halved=True).copy()
-            if axes := SMOOTHED.get(sampling_of(self._codes(tiles, number))):
-                smooth_colours(pixels, *axes)
-            return pixels if by == 1 else average_opaque(cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA), by)
+            if not halved and by > 1:
+                return average_opaque(self._decode(tiles, level, number, (height, width, _RGBA)), by)
+            pixels = (self._decode_halved if halved else self._decode)(tiles, level, number, (height, width, _RGB))
+            return pixels.copy() if by == 1 else average_opaque(cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA), by)
 
         return self._cache.get((level, number, factor, halved), decode)
 

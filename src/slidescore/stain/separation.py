@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from slidescore.kernels import kernel
 from slidescore.stain.vectors import StainVectors
 
 GREY_LEVELS = 256
@@ -97,7 +97,7 @@ def separate_slowly(rgb: NDArray[np.uint8], white: tuple[float, float, float], v
     return StainPlanes(stains[..., 0], stains[..., 1], stains[..., 2])
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _look_up_two(
     rgb: NDArray[np.uint8], table: NDArray[np.complex64], first: NDArray[np.float32], second: NDArray[np.float32]
 ) -> None:
@@ -108,7 +108,7 @@ def _look_up_two(
         second[i] = pair.imag
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _look_up_one(rgb: NDArray[np.uint8], table: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     for i in range(out.size):
         out[i] = table[0, rgb[3 * i]] + table[1, rgb[3 * i + 1]] + table[2, rgb[3 * i + 2]]
