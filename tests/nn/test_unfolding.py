@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from nn.drawn_network import make_card, random_network
+from slidescore.errors import DeviceError
 from slidescore.nn.device import Device
 from slidescore.nn.network import FOLD, SHAPE_MAPS
 from slidescore.nn.segmenter import make_segmenter
-from slidescore.nn.unfolding import unfold
+from slidescore.nn.unfolding import unfold, unfold_half
 from slidescore.nn.weights import Model
 
 PRECISIONS = ("float32", "bf16")
@@ -21,16 +22,44 @@ def test_unfolding_is_pixel_shuffle(shape):
     n, height, width = shape
     channels = torch.rand(n, len(SHAPE_MAPS) * FOLD**2, height, width)
     expected = torch.nn.functional.pixel_shuffle(channels, FOLD).transpose(0, 1).numpy()
-    found = unfold(channels.permute(0, 2, 3, 1).contiguous().numpy())
-    assert found.flags.c_contiguous
-    np.testing.assert_array_equal(found, expected)
+    found = np.full((len(SHAPE_MAPS), n * height * FOLD + 1, width * FOLD), np.nan, np.float32)
+    unfold(channels.permute(0, 2, 3, 1).flatten(0, 1).contiguous().numpy(), found)
+    np.testing.assert_array_equal(found[:, :-1].reshape(expected.shape), expected)
+    assert np.isnan(found[:, -1]).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("odd", [float("inf"), -float("inf"), float("nan")])
+def test_a_number_of_16_bits_that_is_none_has_the_largest_magnitude(dtype, odd):
+    channels = torch.linspace(-90, 90, 5 * len(SHAPE_MAPS) * FOLD**2).reshape(1, 1, 5, -1).to(dtype)
+    table = np.arange(1 << 16, dtype=np.float32)
+    for finite in (True, False):
+        bits = channels.view(torch.int16).numpy().view(np.uint16)
+        maps, largest = unfold_half(bits, table)
+        expected = np.zeros((len(SHAPE_MAPS), FOLD, 5 * FOLD), np.float32)
+        unfold(bits[0].astype(np.float32), expected)
+        np.testing.assert_array_equal(maps[:, 0], expected)
+        assert bool(torch.tensor(largest, dtype=torch.int16).view(dtype).isfinite()) is finite
+        channels[0, 0, 2, 7] = odd
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("odd", [float("inf"), float("nan")])
+def test_maps_of_no_number_are_refused(precision, odd):
+    network = random_network()
+    with torch.no_grad():
+        network.shape_head.bias[3] = odd
+    card = make_card()
+    segmenter = make_segmenter(Model("random", card, card.digest, network), Device("cpu", precision, "CPU"))
+    with pytest.raises(DeviceError, match="number"):
+        segmenter.predict_maps(np.zeros((1, 32, 48, 3), np.uint8))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_maps_are_those_of_the_plain_way_to_the_last_bit(precision):
     card = make_card()
     segmenter = make_segmenter(Model("random", card, card.digest, random_network()), Device("cpu", precision, "CPU"))
-    rgb = np.random.default_rng(3).integers(0, 256, (2, 48, 64, 3), dtype=np.uint8)
+    rgb = np.random.default_rng(3).integers(0, 256, (2, 96, 64, 3), dtype=np.uint8)
     rgb[0, 0, :, 0], rgb[0, 1, :, 1] = np.arange(64), 255 - np.arange(64)
     maps = segmenter.predict_maps(rgb)
     with torch.inference_mode():

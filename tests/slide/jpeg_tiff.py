@@ -94,6 +94,17 @@ def write_jpeg_tiff(
     return path
 
 
+def put_tile(path: Path, tile: int, codes: bytes) -> None:
+    """Put other codes in place of a tile of level 0, at the end of the file."""
+    end = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(codes)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        for name, value in (("TileOffsets", end), ("TileByteCounts", len(codes))):
+            tag = tiff.pages.first.tags[name]
+            tag.overwrite([value if number == tile else old for number, old in enumerate(tag.value)])
+
+
 def _pieces(level: Pixels, coding: Coding, tile: int) -> Iterator[tuple[bytes, bytes]]:
     """The codes of each tile, row by row, and the tables that were taken out of them."""
     height, width = level.shape[:2]

@@ -36,3 +36,20 @@ def test_grey_stays_as_it_is() -> None:
     smooth = grey.copy()
     smooth_colours(smooth, True, True)
     np.testing.assert_array_equal(smooth, grey)
+
+
+@pytest.mark.parametrize("sampling", SMOOTHED)
+@pytest.mark.parametrize(("width", "height"), [(128, 128), (120, 40), (33, 7), (1, 5), (5, 1)])
+def test_every_pixel_is_rounded_half_to_even_wherever_it_lies(
+    sampling: tuple[int, int], width: int, height: int
+) -> None:
+    # OpenCV's own filter rounds the last columns of odd widths otherwise.
+    rgb = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    colours = cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)
+    across, down = ((1, 6, 1) if wanted else (0, 8, 0) for wanted in SMOOTHED[sampling])
+    padded = np.pad(colours.astype(int), ((1, 1), (1, 1), (0, 0)), mode="edge")
+    rows = sum(weight * padded[k : k + height] for k, weight in enumerate(down))
+    sums = sum(weight * rows[:, k : k + width] for k, weight in enumerate(across))
+    colours[..., 1:] = np.rint(sums / 64)[..., 1:]
+    smooth_colours(rgb, *SMOOTHED[sampling])
+    np.testing.assert_array_equal(rgb, cv2.cvtColor(colours, cv2.COLOR_YCrCb2RGB))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imagecodecs import jpeg8_encode
+from PIL import Image
 
 from phantom_write import write_svs
 from slide.contract import Opened, ReaderContract
 from slide.drawn import Pixels, noise, write_pyramid
-from slide.jpeg_tiff import Coding, area_halves, coloured, write_jpeg_tiff
+from slide.jpeg_tiff import Coding, area_halves, coloured, put_tile, write_jpeg_tiff
 from slidescore.errors import SlideOpenError
 from slidescore.slide import open_slide, plan_grid, read_analysis
 from slidescore.slide import tiled_reader as tiled_module
@@ -24,6 +28,7 @@ from slidescore.slide.reader import SlideReader
 from slidescore.slide.tiled_reader import TiledReader
 
 SNAP = 0.03
+OPEN_FILES = Path("/proc/self/fd")
 
 
 def three_levels(width: int = 456, height: int = 344, seed: int = 0) -> list[Pixels]:
@@ -312,3 +317,162 @@ def test_two_pages_of_one_size_are_openslide_s(tmp_path: Path) -> None:
 def test_the_first_gap_and_the_last_tile_are_compared(tmp_path: Path) -> None:
     path = write_jpeg_tiff(tmp_path / "a.tiff", three_levels()[:1], missing=[(0, 0), (0, 41)])
     assert reads_like_openslide(path) == ""
+
+
+def ycc(side: int, **options: str) -> bytes:
+    """The codes of a square picture."""
+    wanted = {"colorspace": "rgb", "outcolorspace": "ycbcr", "subsampling": "420"} | options
+    return bytes(jpeg8_encode(coloured(side, side), level=80, **wanted))
+
+
+def by_pillow(mode: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(coloured(64, 64)).convert(mode).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def without_end(codes: bytes) -> bytes:
+    return codes[:-2]
+
+
+def with_extra_bytes(codes: bytes) -> bytes:
+    """What damage to the codes ends in: OpenSlide, which stops at the last pixel, never sees it."""
+    return codes[:-2] + bytes(30) + codes[-2:]
+
+
+STRANGE = {
+    "twice the size": lambda: ycc(128),
+    "four times the size": lambda: ycc(256),
+    "a pixel less": lambda: ycc(63),
+    "half the size": lambda: ycc(32),
+    "grey": lambda: by_pillow("L"),
+    "four colours": lambda: by_pillow("CMYK"),
+    "no end": lambda: without_end(ycc(64)),
+    "extra bytes": lambda: with_extra_bytes(ycc(64)),
+    "12 bits": lambda: ycc(64).replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c"),
+    "cut in its head": lambda: ycc(64)[:300],
+    "no start": lambda: b"\xff\xd0" + ycc(64)[2:],
+    "far too many bytes": lambda: ycc(64) + bytes(1 << 18),
+    "an unknown Adobe marker": lambda: b"\xff\xd8\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x07" + ycc(64)[2:],
+    "a wrong restart": lambda: by_pillow("RGB", restart_marker_blocks=2).replace(b"\xff\xd3", b"\xff\xd5"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_tile_that_is_none_is_an_error_and_never_pixels(tmp_path: Path, name: str) -> None:
+    path = write_jpeg_tiff(tmp_path / "a.tiff", [coloured(448, 320)])
+    put_tile(path, 9, STRANGE[name]())
+    with tiles_of(path) as reader:
+        for read in (reader.read_region, reader.read_tiles):
+            with pytest.raises(SlideOpenError):
+                read((128, 64), 0, (64, 64))
+        for decode in ("exact", "half"):
+            grid = plan_grid(reader, 0.25, 0.5, SNAP, decode)
+            with pytest.raises(SlideOpenError):
+                read_analysis(reader, grid, 60, 30, 20, 20)
+            assert read_analysis(reader, grid, 0, 0, 60, 30)[1].all()
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"restart_marker_blocks": 2}, {"quality": 95}])
+def test_a_tile_that_is_coded_otherwise_is_read_all_the_same(tmp_path: Path, options: dict[str, object]) -> None:
+    path = write_jpeg_tiff(tmp_path / "a.tiff", [coloured(448, 320)])
+    put_tile(path, 9, by_pillow("RGB", **options) + b"what follows the end does not count")
+    with tiles_of(path) as fast, OpenSlideReader(path) as slow:
+        expected = slow.read_region((100, 40), 0, (100, 100))
+        got = fast.read_tiles((100, 40), 0, (100, 100))
+        assert got is not None
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_a_slide_whose_tiles_all_carry_extra_bytes_is_openslide_s(tmp_path: Path) -> None:
+    path = write_jpeg_tiff(tmp_path / "a.tiff", [coloured(64, 64)])
+    put_tile(path, 0, with_extra_bytes(ycc(64)))
+    assert "cannot be decoded" in reads_like_openslide(path)
+
+
+def test_one_damaged_tile_among_those_compared_leaves_the_reader_and_is_an_error(tmp_path: Path) -> None:
+    path = write_jpeg_tiff(tmp_path / "a.tiff", three_levels())
+    put_tile(path, 0, with_extra_bytes(ycc(64)))
+    with tiles_of(path) as reader:
+        with pytest.raises(SlideOpenError, match="extraneous"):
+            reader.read_region((0, 0), 0, (64, 64))
+        assert reader.read_region((64, 0), 0, (64, 64)).all()
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    path = write_jpeg_tiff(tmp_path / "a.tiff", [coloured(448, 320)])
+    with tiles_of(path) as reader:
+        level = reader.levels[0]
+        assert level is not None
+        os.truncate(path, int(level.offsets[20]) + 50)
+        assert reader.read_region((0, 0), 0, (64, 64)).all()
+        for tile in (20, 21):
+            x, y = tile % 7 * 64, tile // 7 * 64
+            with pytest.raises(SlideOpenError):
+                reader.read_region((x, y), 0, (64, 64))
+            half = plan_grid(reader, 0.25, 0.5, SNAP, "half")
+            with pytest.raises(SlideOpenError, match="ends within a tile"):
+                read_analysis(reader, half, x // 2, y // 2, 32, 32)
+
+
+def test_another_file_in_its_place_is_not_mixed_in(tmp_path: Path) -> None:
+    path = write_jpeg_tiff(tmp_path / "a.tiff", three_levels())
+    with tiles_of(path) as reader:
+        expected = reader.read_region((64, 0), 0, (64, 64))
+        handles = [reader._idle.pop()]
+        write_jpeg_tiff(tmp_path / "b.tiff", three_levels(seed=3)).replace(path)
+        np.testing.assert_array_equal(reader.read_region((64, 0), 0, (64, 64)), expected)
+        with pytest.raises(SlideOpenError, match="another file"):
+            reader.read_region((1, 0), 1, (64, 64))
+        handles[0].close()
+
+
+def open_files() -> int:
+    return len(list(OPEN_FILES.iterdir()))
+
+
+@pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="counts what this process holds open")
+def test_no_file_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_jpeg_tiff(tmp_path / "a.tiff", three_levels())
+    put_tile(path, 9, ycc(32))
+    before = open_files()
+    with tiles_of(path) as reader, pytest.raises(SlideOpenError):
+        reader.read_region((64, 64), 0, (64, 64))
+    assert open_files() == before
+
+    def breaks(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(tiled_module, "decode_into", breaks)
+    with pytest.raises(MemoryError):
+        open_slide(path)
+    assert open_files() == before
+
+
+def test_closing_waits_for_those_that_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_jpeg_tiff(tmp_path / "a.tiff", three_levels())
+    reader, begun, go_on, original = tiles_of(path), threading.Event(), threading.Event(), tiled_module.decode_into
+    expected = reader.read_region((0, 0), 0, (128, 128))
+
+    def slow(codes: bytes, pixels: Pixels, *, halved: bool = False) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        original(codes, pixels, halved=halved)
+
+    monkeypatch.setattr(tiled_module, "decode_into", slow)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(reader.read_region, (0, 0), 0, (128, 128))
+        assert begun.wait(10)
+        reader.close()
+        with pytest.raises(ValueError, match="closed"):
+            reader.read_region((0, 0), 0, (1, 1))
+        go_on.set()
+        np.testing.assert_array_equal(reading.result(10), expected)
+    with pytest.raises(OSError, match="descriptor"):
+        os.fstat(reader._file)
+
+
+def test_large_tiles_are_openslide_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_jpeg_tiff(tmp_path / "a.tiff", three_levels())
+    monkeypatch.setattr("slidescore.slide.jpeg_levels._MAX_TILE_PIXELS", 64 * 63)
+    assert "large" in reads_like_openslide(path)

@@ -16,15 +16,16 @@ from slidescore.cells.types import TUMOR
 from slidescore.nn.card import Calibration, decode_settings
 from slidescore.nn.device import Device, memory_of
 from slidescore.nn.gathering import GREY_LEVELS, BatchRunner, Gatherer, not_finite
-from slidescore.nn.network import MIDDLE, SHAPE_MAPS, STRIDE, CellNetwork, fused
+from slidescore.nn.network import FOLD, MIDDLE, SHAPE_MAPS, STRIDE, CellNetwork, fused
 from slidescore.nn.unfolding import look_up, unfold, unfold_half
 from slidescore.nn.weights import Model, load_model
 from slidescore.stain import StainPlanes
 
 N_LEVELS = 256
-HALF_BYTES = 2
-BITS = {HALF_BYTES: torch.int16, 4: torch.int32}
+BITS = {2: torch.int16, 4: torch.int32}
 """Whole numbers as long as a precision's numbers, by bytes."""
+ROWS_AT_ONCE = 64
+"""Rows of the channels of maps that are turned into probabilities at once: 2 MB of a tile."""
 
 Float = NDArray[np.float32]
 
@@ -201,9 +202,15 @@ def _unfolded(shapes: torch.Tensor) -> tuple[Float, bool]:
     overflow. Probabilities are in single precision, since half of one has no steps fine enough near 1.
     """
     channels = shapes.permute(0, 2, 3, 1).contiguous()
-    if channels.element_size() != HALF_BYTES:
-        finite = _is_finite(channels)
-        return unfold(channels.float().sigmoid_().numpy()), finite
+    if channels.dtype == torch.float32:
+        n, height, width, _ = channels.shape
+        lines: Float = np.empty((len(SHAPE_MAPS), n * height * FOLD, width * FOLD), np.float32)
+        finite = True
+        # Some rows at a time, which stay in the cache through all three steps.
+        for number, part in enumerate(channels.flatten(0, 1).split(ROWS_AT_ONCE)):
+            finite = finite and _is_finite(part)
+            unfold(part.sigmoid_().numpy(), lines[:, number * ROWS_AT_ONCE * FOLD :])
+        return lines.reshape(len(SHAPE_MAPS), n, height * FOLD, width * FOLD), finite
     maps, largest = unfold_half(channels.view(torch.int16).numpy().view(np.uint16), _sigmoids(channels.dtype))
     return maps, _is_finite(torch.tensor(largest, dtype=torch.int16).view(channels.dtype))
 

@@ -22,22 +22,17 @@ def look_up(rgb: NDArray[np.uint8], table: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
-def unfold(channels: NDArray[np.float32]) -> NDArray[np.float32]:
+def unfold(channels: NDArray[np.float32], maps: NDArray[np.float32]) -> None:
     """Unfold maps from channels, as `torch.nn.functional.pixel_shuffle` does.
 
     Parameters
     ----------
     channels
-        float32, (N, h, w, len(SHAPE_MAPS) FOLD FOLD), contiguous.
-
-    Returns
-    -------
-    float32, (len(SHAPE_MAPS), N, h FOLD, w FOLD), contiguous.
+        float32, (h, w, len(SHAPE_MAPS) FOLD FOLD), contiguous: images below one another.
+    maps
+        float32, (len(SHAPE_MAPS), h FOLD or more, w FOLD): what they are written to, from the first row on.
     """
-    n, height, width, _ = channels.shape
-    maps = np.empty((N_MAPS, n, height * FOLD, width * FOLD), np.float32)
-    _unfold(channels.reshape(n * height, width, N_MAPS, FOLD, FOLD), maps.reshape(N_MAPS, -1, width * FOLD))
-    return maps
+    _unfold(channels.reshape(*channels.shape[:2], N_MAPS, FOLD, FOLD), maps)
 
 
 def unfold_half(bits: NDArray[np.uint16], table: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
@@ -53,7 +48,8 @@ def unfold_half(bits: NDArray[np.uint16], table: NDArray[np.float32]) -> tuple[N
     Returns
     -------
     maps, largest
-        As from `unfold`, and the bits of the largest magnitude: with IEEE formats, one not finite where any is.
+        float32, (len(SHAPE_MAPS), N, h FOLD, w FOLD), contiguous; and the bits of the largest magnitude, which with
+        IEEE formats is not finite where any number is not.
     """
     n, height, width, _ = bits.shape
     maps = np.empty((N_MAPS, n, height * FOLD, width * FOLD), np.float32)

@@ -81,7 +81,7 @@ def sum_core(core: Core, hematoxylin_positive_od: float) -> CoreSums:
     """Sum up a core."""
     background = np.empty(core.wanted.shape, np.float32).reshape(-1)
     drawn = np.zeros((0, core.wanted.shape[1]), np.bool_) if core.drawn is None else core.drawn
-    pixels, by_reason, by_square, histograms, n, below, n_middle = _sum(
+    pixels, by_reason, by_square, histograms, n = _sum(
         core.wanted, drawn, core.valid, core.cells, core.hematoxylin_od, core.dab_od, core.row, core.column,
         core.reasons, np.float32(hematoxylin_positive_od), background,
     )  # fmt: skip
@@ -92,14 +92,8 @@ def sum_core(core: Core, hematoxylin_positive_od: float) -> CoreSums:
         by_square,
         histograms[0],
         histograms[1],
-        _median(background[:n_middle], n, below) if n else None,
+        float(np.median(background[:n])) if n else None,
     )
-
-
-def _median(middle: Plane, n: int, below: int) -> float:
-    """Return the median of n values, of which the middle ones are given, and how many lie below these."""
-    ranks = slice((n - 1) // 2 - below, n // 2 - below + 1)
-    return float(np.partition(middle, [ranks.start, ranks.stop - 1])[ranks].mean())
 
 
 @kernel
@@ -115,69 +109,34 @@ def _sum(
     reasons: NDArray[np.int8],
     positive: np.float32,
     background: Plane,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], int, int, int]:
-    """Sum up, and leave in `background` only its middle values.
-
-    The last three numbers: how many values the background has, how many lie below the middle ones, how many these are.
-    """
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], int]:
     pixels, by_reason = np.zeros(4, np.int64), np.zeros(128, np.int64)
     by_square, histograms = np.zeros(reasons.shape, np.int64), np.zeros((2, HISTOGRAM_BINS), np.int32)
-    counts, bins = np.zeros(HISTOGRAM_BINS, np.int64), np.empty(background.size, np.int16)
     n = 0
     for y in range(wanted.shape[0]):
-        x = 0
-        while x < wanted.shape[1]:
-            # One square's part of the row.
-            begin, square = x, column[x]
-            while x < wanted.shape[1] and column[x] == square:
-                x += 1
-            reason = reasons[row[y], square]
-            n_wanted, n_drawn, n_missing = 0, 0, 0
-            for i in range(begin, x):
-                if not wanted[y, i]:
-                    continue
-                n_wanted += 1
-                if drawn.shape[0] > 0 and drawn[y, i]:
-                    n_drawn += 1
-                elif not valid[y, i]:
-                    n_missing += 1
-                elif reason == 0:
-                    value = dab[y, i]
-                    # In single precision, as the plane is.
-                    place = np.floor((value - LOW_OD) / STEP_OD)
-                    at = int(min(max(place, np.float32(0.0)), np.float32(HISTOGRAM_BINS - 1)))
-                    histograms[0, at] += 1
-                    histograms[1, at] += hematoxylin[y, i] >= positive
-                    if cells[y, i] == 0:
-                        background[n] = value
-                        bins[n] = at
-                        counts[at] += 1
-                        n += 1
-            there = n_wanted - n_drawn - n_missing
-            by_square[row[y], square] += n_wanted
-            by_reason[reason] += n_wanted - n_drawn
-            pixels[WANTED] += n_wanted
-            pixels[MISSING] += n_missing
-            pixels[EXCLUDED] += n_drawn + (there if reason > 0 else 0)
-            pixels[SCORED] += there if reason == 0 else 0
-    # The median is one of the values in the middle bins, or the mean of two; only these need to be put in order.
-    first, last, below = _middle_bins(counts, n)
-    n_middle = 0
-    for i in range(n):
-        value, at = background[i], bins[i]
-        background[n_middle] = value
-        n_middle += first <= at <= last
-    return pixels, by_reason, by_square, histograms, n, below, n_middle
-
-
-@kernel
-def _middle_bins(counts: NDArray[np.int64], n: int) -> tuple[int, int, int]:
-    """Return the bins of the two middle ones of n values (of the middle one, twice), and how many lie below them."""
-    first, last, below, seen = -1, -1, 0, 0
-    for at in range(counts.size):
-        if first < 0 and seen + counts[at] > (n - 1) // 2:
-            first, below = at, seen
-        if last < 0 and seen + counts[at] > n // 2:
-            last = at
-        seen += counts[at]
-    return first, last, below
+        for x in range(wanted.shape[1]):
+            if not wanted[y, x]:
+                continue
+            pixels[WANTED] += 1
+            reason = reasons[row[y], column[x]]
+            by_square[row[y], column[x]] += 1
+            out = drawn.shape[0] > 0 and drawn[y, x]
+            if not out:
+                by_reason[reason] += 1
+            if out or (reason > 0 and valid[y, x]):
+                pixels[EXCLUDED] += 1
+            elif not valid[y, x]:
+                pixels[MISSING] += 1
+            else:
+                pixels[SCORED] += 1
+                value = dab[y, x]
+                # In single precision, as the plane is.
+                place = np.floor((value - LOW_OD) / STEP_OD)
+                at = int(min(max(place, np.float32(0.0)), np.float32(HISTOGRAM_BINS - 1)))
+                histograms[0, at] += 1
+                if hematoxylin[y, x] >= positive:
+                    histograms[1, at] += 1
+                if cells[y, x] == 0:
+                    background[n] = value
+                    n += 1
+    return pixels, by_reason, by_square, histograms, n

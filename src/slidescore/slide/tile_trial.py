@@ -72,7 +72,7 @@ def open_fast(path: Path, slide: OpenSlideReader, remarks: Sequence[str] = ()) -
 
 def find_difference(reader: TiledReader) -> str:
     """Compare tiles of each level with OpenSlide's; say where they differ, nothing where none does."""
-    n_compared, n_alike, n_refused = 0, 0, 0
+    n_finest, n_alike, n_refused = 0, 0, 0
     for number, level in enumerate(reader.levels):
         if level is None:
             continue
@@ -87,10 +87,10 @@ def find_difference(reader: TiledReader) -> str:
                 return f"pixels of level {number} differ from OpenSlide's"
             else:
                 n_alike += 1
-            n_compared += number == 0
+                n_finest += number == 0
     if n_refused and n_refused >= n_alike:
         return f"{n_refused} of {n_refused + n_alike} tiles differ from OpenSlide's: they cannot be decoded"
-    return "" if n_compared else "none of its tiles could be compared with OpenSlide's"
+    return "" if n_finest else "none of its tiles could be compared with OpenSlide's"
 
 
 def _outcomes(

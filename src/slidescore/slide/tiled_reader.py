@@ -228,11 +228,15 @@ class TiledReader:
         try:
             yield
         finally:
-            with self._lock:
-                self._n_reading -= 1
-                is_last = self._closed and self._n_reading == 0
-            if is_last:
-                self._let_go()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Note that a thread has read; the last one closes what was to be closed meanwhile."""
+        with self._lock:
+            self._n_reading -= 1
+            is_last = self._closed and self._n_reading == 0
+        if is_last:
+            self._let_go()
 
     def _let_go(self) -> None:
         os.close(self._file)
@@ -271,9 +275,7 @@ class TiledReader:
             head = self._heads[level] = read_head(piece, tiles.head, tiles.tile_width, tiles.tile_height)
         return b"".join((head.given, memoryview(piece)[len(head.stored) :])), head
 
-    def _decode(
-        self, tiles: JpegLevel, level: int, number: int, shape: tuple[int, int, int]
-    ) -> npt.NDArray[np.uint8]:
+    def _decode(self, tiles: JpegLevel, level: int, number: int, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
         """Decode a tile to the calling thread's own place, where its next tile overwrites it.
 
         Returns
