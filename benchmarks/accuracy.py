@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from labelled_nuclei import NucleiCounts, add, interval, load_fields, score_field
-from page_tables import write_tables
+from page_tables import publish_tables
 from phantom_accuracy import FIELDS, draw_field, score_phantom
 
 from slidescore.assay import Assay, load_assay
@@ -157,10 +157,7 @@ def main() -> None:
         tables |= examination_tables(arguments.data / "train")
         if not arguments.skip_validate:
             tables |= dict([nuclei_table(arguments.data / "validate" / "deepliif_ki67")])
-    for name, lines in tables.items():
-        print(f"\n{name}\n", *lines, sep="\n")
-    if arguments.write:
-        write_tables(arguments.write, tables)
+    publish_tables(tables, arguments.write)
 
 
 if __name__ == "__main__":

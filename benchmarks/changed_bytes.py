@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from page_tables import write_tables
+from page_tables import publish_tables
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
@@ -50,9 +50,7 @@ def main() -> None:
             lines.append(f"| a byte of {kind} | {changes:,} | {noticed:,} |")
         forged, caught = forge(run)
         lines.append(f"| a number of scores.csv and result.json, with all digests | {forged} | {caught} |")
-    print("\n".join(lines))
-    if given.write:
-        write_tables(given.write, {"changed bytes": lines})
+    publish_tables({"changed bytes": lines}, given.write)
 
 
 def score_one(place: Path) -> Path:

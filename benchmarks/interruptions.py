@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from page_tables import write_tables
+from page_tables import publish_tables
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
@@ -252,10 +252,7 @@ def main() -> None:
             "second run": second_run(case, folder),
             "journal": journal_cost(folder),
         }
-    for title, lines in tables.items():
-        print(f"\n{title}\n", *lines, sep="\n")
-    if arguments.write:
-        write_tables(arguments.write, tables)
+    publish_tables(tables, arguments.write)
 
 
 if __name__ == "__main__":

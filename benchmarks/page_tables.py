@@ -1,4 +1,4 @@
-"""Put measured tables between their markers in a page; prose is not touched."""
+"""Show measured tables, and put them between their markers in a page; prose is not touched."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
-def write_tables(page: Path, tables: Mapping[str, Sequence[str]]) -> None:
-    """Put tables between their markers in a page.
+def publish_tables(tables: Mapping[str, Sequence[str]], page: Path | None) -> None:
+    """Print tables, and put them between their markers in a page if one is given.
 
     Raises
     ------
     SystemExit
         If the page has no `<!-- table: NAME -->` for one of them.
     """
+    for name, lines in tables.items():
+        print(f"\n{name}\n", *lines, sep="\n")
+    if page is None:
+        return
     text = page.read_text(encoding="utf-8")
     for name, lines in tables.items():
         pattern = re.compile(rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)

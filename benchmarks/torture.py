@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from page_tables import write_tables
+from page_tables import publish_tables
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
@@ -226,13 +226,9 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="page to write the tables into")
     arguments = parser.parse_args()
     batches = campaign(arguments.count, arguments.batch, arguments.seed, arguments.work)
-    made = dict(tables(batches))
-    for name, lines in made.items():
-        print(f"\n{name}\n", *lines, sep="\n")
+    publish_tables(dict(tables(batches)), arguments.write)
     minutes = sum(sum(batch["seconds"]) for batch in batches) / 60
     print(f"\n{minutes:.1f} minutes of scoring")
-    if arguments.write:
-        write_tables(arguments.write, made)
 
 
 if __name__ == "__main__":

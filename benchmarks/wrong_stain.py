@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from accuracy import variant
-from page_tables import write_tables
+from page_tables import publish_tables
 
 import phantom_wrong as drawn
 from slidescore.assay import Assay
@@ -142,10 +142,7 @@ def main() -> None:
             (valid if name.startswith("IHC") else wrong).append(row)
             print(row, flush=True)
     tables = {"wrong stain": wrong, "valid stain": valid}
-    for name, lines in tables.items():
-        print(f"\n{name}\n", *lines, sep="\n")
-    if arguments.write:
-        write_tables(arguments.write, tables)
+    publish_tables(tables, arguments.write)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ import pytest
 import phantom as ph
 from classical_assay import classical_text
 from slidescore.cli.main import VERBS
+from slidescore.cli.score import score
+from slidescore.pipeline.cohort import RunOptions
 
 SLIDESCORE = [sys.executable, "-m", "slidescore"]
 
@@ -263,3 +265,11 @@ def test_a_terminal_gets_bars(slide: Path, tmp_path: Path) -> None:
     assert process.wait() == 0
     assert b"slides" in seen
     assert b"slide.tiff: H " in seen
+
+
+def test_what_is_not_said_is_the_same_on_the_command_line_and_in_python() -> None:
+    """The command line repeats these numbers, so that it need not load what computes."""
+    defaults = {parameter.name: parameter.default for parameter in score.params}
+    options = RunOptions()
+    assert (defaults["timeout"], defaults["slide_limit"]) == (options.timeout_s, options.slide_limit_s)
+    assert (float(defaults["overlay_mpp"]), defaults["device"]) == (options.overlay_mpp, options.device)

@@ -10,23 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from faults.interrupted import Stoppable, data_of, draw_stoppable, finish, results_of, start, torn_files
-from slidescore.pipeline.cohort import RunOptions, score_directory
+from faults.interrupted import Stoppable, data_of, finish, results_of, start, torn_files
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def stoppable(tmp_path_factory: pytest.TempPathFactory) -> Stoppable:
-    return draw_stoppable(tmp_path_factory.mktemp("stoppable"))
-
-
-@pytest.fixture(scope="module")
-def undisturbed(stoppable: Stoppable, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The data files of a run that nothing happened to."""
-    out = tmp_path_factory.mktemp("runs") / "run"
-    score_directory(stoppable.slides, out, stoppable.assay, options=RunOptions(workers=1))
-    return data_of(out)
 
 
 def check_stopped(out: Path, code: int, said: list[str], undisturbed: dict[str, bytes]) -> None:

@@ -14,7 +14,6 @@ from faults.interrupted import (
     Stoppable,
     blocks_of,
     data_of,
-    draw_stoppable,
     finish,
     kept_tiles,
     results_of,
@@ -27,21 +26,6 @@ from faults.interrupted import (
 from slidescore.pipeline.cohort import RunOptions, score_directory
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="signals")]
-
-
-@pytest.fixture(scope="module")
-def stoppable(tmp_path_factory: pytest.TempPathFactory) -> Stoppable:
-    return draw_stoppable(tmp_path_factory.mktemp("stoppable"))
-
-
-@pytest.fixture(scope="module")
-def undisturbed(stoppable: Stoppable, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The data files of a run that nothing happened to."""
-    out = tmp_path_factory.mktemp("runs") / "run"
-    summary = score_directory(stoppable.slides, out, stoppable.assay, options=RunOptions(workers=1))
-    assert not summary.failed
-    assert torn_files(out) == []
-    return data_of(out)
 
 
 def test_a_run_stopped_again_and_again_ends_as_if_nothing_had_happened(

@@ -279,16 +279,19 @@ def test_pieces_past_the_end() -> None:
     assert past_end(offsets, counts, 100).tolist() == [False, False, False, True, True, True]
 
 
-def huge_tiff(path: Path, tile: int, *, tables: bool) -> Path:
-    """A BigTIFF that claims a million pixels a side, its tables as long as that takes and full of zeros, or absent."""
-    side = 1_000_000
-    n_tiles = (-(-side // tile)) ** 2
+def begin_bigtiff(side: int, tile: int) -> tuple[int, int, bytes]:
+    """Number of tiles of a square image, where their tables begin, and all that comes before the tags of the tables."""
     tags = [(256, 4, side), (257, 4, side), (258, 3, 8), (259, 3, 7), (262, 3, 2), (277, 3, 1), (322, 3, tile)]
     tags.append((323, 3, tile))
-    start = 16 + 8 + 20 * (len(tags) + 2) + 8
     content = struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, len(tags) + 2)
     for number, kind, value in tags:
         content += struct.pack("<HHQQ", number, kind, 1, value)
+    return (-(-side // tile)) ** 2, 16 + 8 + 20 * (len(tags) + 2) + 8, content
+
+
+def huge_tiff(path: Path, tile: int, *, tables: bool) -> Path:
+    """A BigTIFF that claims a million pixels a side, its tables as long as that takes and full of zeros, or absent."""
+    n_tiles, start, content = begin_bigtiff(1_000_000, tile)
     n_listed = n_tiles if tables else 1
     content += struct.pack("<HHQQ", 324, 16, n_listed, start)
     content += struct.pack("<HHQQ", 325, 4, n_listed, start + 8 * n_listed)
@@ -329,14 +332,7 @@ def test_a_claim_of_a_million_pixels_a_side_costs_nothing(tmp_path: Path, tile: 
 def test_tables_as_long_as_the_largest_slide_needs_are_read_in_a_second(tmp_path: Path) -> None:
     """500,000 x 500,000 px, every tile the same one."""
     path = tmp_path / "large.tiff"
-    side, tile = 500_000, 256
-    n_tiles = (-(-side // tile)) ** 2
-    tags = [(256, 4, side), (257, 4, side), (258, 3, 8), (259, 3, 7), (262, 3, 2), (277, 3, 1), (322, 3, tile)]
-    tags.append((323, 3, tile))
-    start = 16 + 8 + 20 * (len(tags) + 2) + 8
-    content = struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, len(tags) + 2)
-    for number, kind, value in tags:
-        content += struct.pack("<HHQQ", number, kind, 1, value)
+    n_tiles, start, content = begin_bigtiff(500_000, 256)
     content += struct.pack("<HHQQ", 324, 4, n_tiles, start) + struct.pack("<HHQQ", 325, 3, n_tiles, start + 4 * n_tiles)
     tables = np.full(n_tiles, 16, "<u4").tobytes() + np.full(n_tiles, 100, "<u2").tobytes()
     path.write_bytes(content + bytes(8) + tables)

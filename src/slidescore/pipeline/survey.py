@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +19,9 @@ from slidescore.slide import (
     read_analysis,
     read_thumbnail,
 )
-from slidescore.slide.cross_level import LevelWitness, call_witness
+from slidescore.slide.cross_level import LevelWitness, ReadWindow, call_witness
 from slidescore.stain import StainEstimate, StainVectors, WhiteReference, estimate_vectors, optical_density
 from slidescore.tissue import TissueMask, find_tissue
-
-ReadWindow = Callable[[AnalysisGrid, int, int, int, int], tuple[NDArray[np.uint8], NDArray[np.bool_]]]
-"""Reads x, y, width, height in pixels of a grid, as `read_analysis` does of one reader."""
 
 ESTIMATE_WINDOWS, ESTIMATE_WINDOW_PX = 16, 512
 """Stains are estimated from at most this many windows, spread evenly over the tissue."""

@@ -129,12 +129,19 @@ class Manifest:
             Folders that were searched. A line may be relative to one of them, to the manifest, or to a slide.
         """
         taken = {entry for slide in slides if (entry := self.entry_of(slide.path)) is not None}
-        roots = dict.fromkeys((self.folder, *folders, *(slide.path.parent for slide in slides)))
-        entries = (entry for entries in self.by_name.values() for entry in entries if entry not in taken)
+        # Each folder is listed once: lines times folders would be too many questions for a file server.
+        beginnings: dict[str, list[Path]] = {}
+        for folder in dict.fromkeys((*folders, *(slide.path.parent for slide in slides))):
+            beginnings.setdefault(_UP, []).append(folder / _UP)
+            for child in _children(folder):
+                beginnings.setdefault(_normal(child.name), []).append(child)
         return sorted(
             "/".join(entry.parts)
+            for entries in self.by_name.values()
             for entry in entries
-            if not any(_exists(root.joinpath(*entry.parts)) for root in roots)
+            if entry not in taken
+            and not _exists(self.folder.joinpath(*entry.parts))
+            and not any(_exists(child.joinpath(*entry.parts[1:])) for child in beginnings.get(entry.parts[0], ()))
         )
 
     def check(self, path: Path, on_block: Callable[[], None] = lambda: None) -> Checked:
@@ -255,6 +262,14 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
+
+
+def _children(folder: Path) -> list[Path]:
+    """List what lies in a folder; nothing where it is none, or may not be looked into."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _normal(part: str) -> str:
