@@ -201,10 +201,12 @@ def decode_ceiling(path: Path, n_threads: int) -> tuple[float, float]:
 def score_one(path: Path, device: str) -> dict[str, Any]:
     """Score a slide into a folder, after a small one that loads and compiles everything."""
     from slidescore.assay import load_assay
+    from slidescore.execute import keep_freed_memory
     from slidescore.pipeline import analysis, slide
     from slidescore.pipeline.judge import SlideIdentity
     from slidescore.pipeline.segmenters import plan_segmenter
 
+    keep_freed_memory()  # as every process of a run does
     assay = load_assay().assay
     plan = plan_segmenter(assay, device)
     stages = Stages()
