@@ -27,6 +27,8 @@ from slidescore.pipeline.cohort import RunOptions, score_directory
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="signals")]
 
+PAUSES = {"pause_s": 0.03}
+
 
 def test_a_run_stopped_again_and_again_ends_as_if_nothing_had_happened(
     stoppable: Stoppable, undisturbed: dict[str, bytes], tmp_path: Path
@@ -44,7 +46,7 @@ def test_a_run_stopped_again_and_again_ends_as_if_nothing_had_happened(
     )
     codes = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
     for what, number, moment in stops:
-        code, said = stop_when(start(command), moment, number)
+        code, said = stop_when(start(command, PAUSES), moment, number)
         assert code == codes[number], what
         assert torn_files(out) == [], what
         for path in results_of(out):
@@ -67,7 +69,7 @@ def test_a_second_run_is_told_at_once_and_disturbs_nothing(
     stoppable: Stoppable, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    with start(stoppable.command(out, "--workers", "1")) as first:
+    with start(stoppable.command(out, "--workers", "1"), PAUSES) as first:
         wait_until(first, lambda: len(blocks_of(out)) >= 1)
         # Held still, so that it is there however slow the other is.
         first.send_signal(signal.SIGSTOP)
@@ -97,7 +99,7 @@ def test_workers_and_threads_change_nothing(
 def test_a_damaged_journal_costs_time_only(stoppable: Stoppable, undisturbed: dict[str, bytes], tmp_path: Path) -> None:
     """As after a loss of power: files that are empty, cut or gone, and what a killed writer left beside them."""
     out = tmp_path / "run"
-    stop_when(start(stoppable.command(out, "--workers", "1")), lambda: len(blocks_of(out)) >= 6, signal.SIGKILL)
+    stop_when(start(stoppable.command(out, "--workers", "1"), PAUSES), lambda: len(blocks_of(out)) >= 6, signal.SIGKILL)
     blocks = blocks_of(out)
     blocks[0].write_bytes(b"")
     blocks[1].write_bytes(blocks[1].read_bytes()[:1000])
