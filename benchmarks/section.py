@@ -153,7 +153,7 @@ def in_child(slide: Path, device: str) -> dict[str, Any]:
 def draw_slides(folder: Path, size: int) -> tuple[Path, Path, Path, Path]:
     """Draw a slide, one of four times its area, one of that area with no more tissue than the first, and a section."""
     sys.path.insert(0, str(HERE))
-    from draw_big_slide import plan_slide, write_slide
+    from draw_big_slide import QUALITY, plan_slide, write_slide
 
     grown = size * GROWN
     wanted = [(size, TISSUE), (grown, TISSUE), (grown, TISSUE / GROWN**2), (SECTION_PX, TISSUE)]
@@ -163,7 +163,7 @@ def draw_slides(folder: Path, size: int) -> tuple[Path, Path, Path, Path]:
         if path.is_file():
             continue
         # The fields take most of the time; they are the same for all.
-        plan, _ = plan_slide(side, tissue, 1 if fields else FIELDS, 1, MPP, 80)
+        plan, _ = plan_slide(side, tissue, 1 if fields else FIELDS, 1, MPP, QUALITY)
         fields = fields or plan.fields
         rng = np.random.default_rng(side)
         plan = replace(plan, fields=fields, choice=rng.integers(0, FIELDS, plan.choice.shape))
