@@ -22,6 +22,7 @@ import openslide
 import simplejpeg
 import tifffile
 
+from slidescore.execute import keep_freed_memory
 from slidescore.slide import AnalysisGrid, open_slide, plan_grid, read_analysis
 from slidescore.slide.jpeg_codes import make_desk
 from slidescore.slide.tile_cache import TileCache
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("slide", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
+    keep_freed_memory()  # as every process of a run does
     with TemporaryDirectory() as folder:
         line = measure(write_tissue(arguments.slide, Path(folder) / "tissue.tiff"), arguments.rounds)
     whole = measure(arguments.slide, arguments.rounds)
