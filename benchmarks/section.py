@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +66,8 @@ def main() -> None:
 
 def measure(folder: Path, size: int, device: str) -> dict[str, Any]:
     """Score the slides in turn, the ceiling taken before and after the large one."""
-    small, large, sparse = draw_slides(folder, size)
+    grown = size * GROWN
+    small, large, sparse = draw_slides(folder, [(size, TISSUE), (grown, TISSUE), (grown, TISSUE / GROWN**2)])
     ceilings = [decode_ceiling(large, cores())]
     rounds = []
     for _ in range(ROUNDS):
@@ -134,19 +136,18 @@ def cores() -> int:
 
 
 def in_child(slide: Path, device: str) -> dict[str, Any]:
-    """Score a slide in a process of its own, whose memory is then its own too."""
+    """Score a slide in a process of its own, whose memory is then its own too; what went wrong there is shown."""
     command = [sys.executable, str(HERE / "section.py"), "--one", str(slide), "--device", device]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def draw_slides(folder: Path, size: int) -> tuple[Path, Path, Path]:
-    """Draw a slide, one of four times its area, and one of that area with no more tissue than the first."""
+def draw_slides(folder: Path, wanted: Sequence[tuple[int, float]]) -> list[Path]:
+    """Draw slides of these sides in px and shares of tissue, those that are not there yet."""
     sys.path.insert(0, str(HERE))
     from draw_big_slide import plan_slide, write_slide
 
-    wanted = [(size, TISSUE), (size * GROWN, TISSUE), (size * GROWN, TISSUE / GROWN**2)]
     paths = [folder / f"section-{side}-{tissue:g}.tiff" for side, tissue in wanted]
     fields: list[NDArray[np.uint8]] = []
     for path, (side, tissue) in zip(paths, wanted, strict=True):
@@ -163,7 +164,7 @@ def draw_slides(folder: Path, size: int) -> tuple[Path, Path, Path]:
                 write_slide(path, plan, MPP)
             finally:
                 sys.stderr = errors
-    return paths[0], paths[1], paths[2]
+    return paths
 
 
 def decode_ceiling(path: Path, n_threads: int) -> tuple[float, float]:
@@ -226,14 +227,17 @@ def score_one(path: Path, device: str) -> dict[str, Any]:
         cut_out(path, warm)
         slide.score_job(job(warm, "warm"), lambda _: None)
         stages.seconds.clear()
-        start, cpu = time.perf_counter(), time.process_time()
+        stages.elapsed.clear()
+        began, start, cpu = time.time(), time.perf_counter(), time.process_time()
         outcome = slide.score_job(job(path, "slide"), lambda _: None)
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     record, took = outcome.record, stages.seconds
     pixel_um2 = record["slide"]["mpp"] ** 2
     block_mpx = outcome.timing["tissue_mpx_per_second"] * outcome.timing["seconds"]
     return {
+        "began": began,
         "seconds": seconds,
+        "elapsed": stages.elapsed,
         "cpu_seconds": cpu_seconds,
         "network_cpu_seconds": took.get("network", 0.0),
         "survey_cpu_seconds": took.get("survey", 0.0),
@@ -265,10 +269,19 @@ def cut_out(path: Path, small: Path) -> None:
 
 
 class Stages:
-    """CPU-seconds of functions, over all threads that call them; a stage inside another counts in both."""
+    """CPU-seconds of functions, over all threads that call them; a stage inside another counts in both.
+
+    Attributes
+    ----------
+    seconds
+        CPU-seconds by name.
+    elapsed
+        Seconds of the clock by name, of the stages that follow one another in the main thread.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.elapsed: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def add(self, name: str, seconds: float) -> None:
@@ -281,11 +294,12 @@ class Stages:
         plain, clock = getattr(module, function), time.process_time
 
         def timed(*arguments: Any, **named: Any) -> Any:
-            start = clock()
+            start, began = clock(), time.perf_counter()
             try:
                 return plain(*arguments, **named)
             finally:
                 self.add(name, clock() - start)
+                self.elapsed[name] = self.elapsed.get(name, 0.0) + time.perf_counter() - began
 
         setattr(module, function, timed)
 
