@@ -27,12 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from section import SECTION_GPX, TISSUE, cores, decode_ceiling, draw_slides, in_child
+from section import SECTION_GPX, SECTION_PX, TISSUE, cores, decode_ceiling, draw_slides, in_child
 from watching import GpuWatch, MemoryWatch, tree_cpu_seconds
 
 HERE = Path(__file__).resolve().parent
-SIZE = 60_000
-"""15 mm at 0.25 um/px."""
 N_SLIDES = 10
 BUSY = 0.85
 """Above this share of its time something counts as what binds."""
@@ -42,7 +40,7 @@ def main() -> None:
     """Measure, or say that there is nothing to measure on."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda:0", help="one GPU, or several: cuda:0,cuda:1; cpu, to try this out")
-    parser.add_argument("--size", type=int, default=SIZE, help=f"side of the slides in px (default {SIZE})")
+    parser.add_argument("--size", type=int, default=SECTION_PX, help="side of the slides in px")
     parser.add_argument("--slides", type=Path, help="folder in which drawn slides are kept from one call to the next")
     parser.add_argument("--run", nargs=2, type=Path, metavar=("SLIDES", "OUT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()

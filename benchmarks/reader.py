@@ -54,7 +54,7 @@ def main() -> None:
     for name in ("reader_vs_ceiling", "reader_halo_vs_ceiling", "ceiling_mpx_per_second"):
         line[f"{name}_with_glass"] = whole[name]
     rounded = {name: round(each, 2) for name, each in line.items()}
-    print(json.dumps({"benchmark": "reader", **rounded, "device": "cpu, one thread"}))
+    print(json.dumps({"benchmark": "reader", "slide": arguments.slide.name, **rounded, "device": "cpu, one thread"}))
 
 
 def write_tissue(path: Path, out: Path) -> Path:

@@ -4,9 +4,11 @@ Draws slides, and scores each in a process of its own with tables, overlay, pict
 between, the decode ceiling of the same cores is taken: simplejpeg alone on the slide's own tiles, in so many threads.
 Four times the area shows how time a block and memory grow; the same tissue on a larger glass what background costs.
 
-A block is a tile's core: 1,024 px at 0.5 um, the edges of the tissue included. Tissue is what the tissue mask holds, in
-level-0 px. Seconds are of the clock unless they are called CPU-seconds; only the latter are to be trusted on a machine
-with other users, which `busy_cores` tells. Prints one JSON line.
+Last comes a section as it is: 15 x 15 mm at 0.25 um/px, 60,000 px square, 30 % tissue (`--no-section` leaves it out).
+
+Block megapixels are those of the tiles' cores, the edges of the tissue included. Tissue is what the tissue mask holds,
+in level-0 px. Seconds are of the clock unless they are called CPU-seconds; only the latter are to be trusted on a
+machine with other users, which `busy_cores` tells. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ import tifffile
 from numpy.typing import NDArray
 
 HERE = Path(__file__).resolve().parent
-SECTION_GPX = 1.08
-"""A section of 15 x 15 mm at 0.25 um/px of which 30 % is tissue, in level-0 gigapixels of tissue."""
+SECTION_PX, SECTION_GPX = 60_000, 1.08
+"""A section of 15 x 15 mm at 0.25 um/px: its side, and its tissue where that is 30 %, in level-0 px and gigapixels."""
 SIZE, GROWN, TISSUE, FIELDS, MPP = 8192, 2, 0.3, 3, 0.25
 ROUNDS = 2
 CEILING_SECONDS = 1.5
@@ -54,6 +56,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--slides", type=Path, help="folder in which drawn slides are kept from one call to the next")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--no-section", action="store_true", help="leave out the slide of 60,000 px")
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(score_one(arguments.one, arguments.device)))
@@ -61,11 +64,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = arguments.slides or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
-        print(json.dumps(measure(folder, arguments.size, arguments.device)), flush=True)
+        print(json.dumps(measure(folder, arguments.size, arguments.device, whole=not arguments.no_section)), flush=True)
 
 
-def measure(folder: Path, size: int, device: str) -> dict[str, Any]:
-    """Score the slides in turn, the ceiling taken before and after the large one."""
+def measure(folder: Path, size: int, device: str, *, whole: bool) -> dict[str, Any]:
+    """Score the slides in turn, the ceiling taken before and after the large ones."""
     grown = size * GROWN
     small, large, sparse = draw_slides(folder, [(size, TISSUE), (grown, TISSUE), (grown, TISSUE / GROWN**2)])
     ceilings = [decode_ceiling(large, cores())]
@@ -73,49 +76,56 @@ def measure(folder: Path, size: int, device: str) -> dict[str, Any]:
     for _ in range(ROUNDS):
         rounds.append({"small": in_child(small, device), "large": in_child(large, device)})
         ceilings.append(decode_ceiling(large, cores()))
-    # The best of each: what slows a process down are the machine's other users.
-    ceiling, ceiling_by_cpu = max(each for each, _ in ceilings), max(each for _, each in ceilings)
     one = {name: min((each[name] for each in rounds), key=lambda found: found["cpu_seconds"]) for name in rounds[0]}
     for name, found in one.items():
         found["seconds"] = min(each[name]["seconds"] for each in rounds)
     one["sparse"] = in_child(sparse, device)
-    section, took = one["large"], one["large"]["stages"]
-    blocks = {name: each["blocks"] for name, each in one.items()}
-    rate = section["tissue_mpx"] / section["seconds"]
-    others = section["cpu_seconds"] - section["network_cpu_seconds"]
+    if whole:
+        [section] = draw_slides(folder, [(SECTION_PX, TISSUE)])
+        one["section"] = in_child(section, device)
+        ceilings.append(decode_ceiling(section, cores()))
+    # The best of each: what slows a process down are the machine's other users.
+    ceiling, ceiling_by_cpu = max(each for each, _ in ceilings), max(each for _, each in ceilings)
     # Shares inside one process: its CPU-seconds grow with the neighbours' work, its shares do not.
     glass, glass_of_sparse = (1 / share - 1 for share in (TISSUE, TISSUE / GROWN**2))
-    background = (outside_tiles(one["sparse"]) - outside_tiles(section)) * glass / (glass_of_sparse - glass)
-    gpx = section["tissue_mpx"] / 1000
+    background = (outside_tiles(one["sparse"]) - outside_tiles(one["large"])) * glass / (glass_of_sparse - glass)
+    largest = "section" if whole else "large"
+    most = one[largest]
+    others = most["cpu_seconds"] - most["network_cpu_seconds"]
+    gpx, rate = most["tissue_mpx"] / 1000, most["tissue_mpx"] / most["seconds"]
+
+    def grown(what: str, name: str) -> float:
+        return round(per_block(one[name], what) / per_block(one["small"], what), 3)
+
     line = {
         "benchmark": "section",
         "share_of_decode_ceiling": round(rate / ceiling, 4),
-        "share_of_decode_ceiling_by_cpu": round(section["tissue_mpx"] / section["cpu_seconds"] / ceiling_by_cpu, 4),
+        "share_of_decode_ceiling_by_cpu": round(most["tissue_mpx"] / most["cpu_seconds"] / ceiling_by_cpu, 4),
         "tissue_mpx_per_second": round(rate, 2),
-        "block_mpx_per_second": round(section["block_mpx"] / section["seconds"], 2),
-        "cells_per_core_second": round(section["cells"] / section["cpu_seconds"]),
-        "section_seconds": round(SECTION_GPX * 1000 / rate, 1),
-        "section_seconds_on_idle_cores": round(SECTION_GPX * section["cpu_seconds"] / gpx / cores(), 1),
-        "cpu_seconds_per_gpx": round(section["cpu_seconds"] / gpx, 1),
+        "block_mpx_per_second": round(most["block_mpx"] / most["seconds"], 2),
+        "cells_per_core_second": round(most["cells"] / most["cpu_seconds"]),
+        "section_seconds": round(most["seconds"], 1) if whole else None,
+        "section_seconds_on_idle_cores": round(most["cpu_seconds"] / cores(), 1) if whole else None,
+        "cpu_seconds_per_gpx": round(most["cpu_seconds"] / gpx, 1),
         "cpu_seconds_per_gpx_without_network": round(others / gpx, 1),
-        "cpu_seconds_per_block_gpx_without_network": round(others / section["block_mpx"] * 1000, 1),
-        "network_share_of_cpu": round(section["network_cpu_seconds"] / section["cpu_seconds"], 3),
-        "busy_cores": round(section["cpu_seconds"] / section["seconds"], 2),
-        "peak_rss_mb": section["peak_rss_mb"],
-        "peak_rss_ratio": round(section["peak_rss_mb"] / one["small"]["peak_rss_mb"], 3),
-        "time_per_block_ratio": round(per_block(section, "seconds") / per_block(one["small"], "seconds"), 3),
-        "cpu_per_block_ratio": round(per_block(section, "cpu_seconds") / per_block(one["small"], "cpu_seconds"), 3),
+        "cpu_seconds_per_block_gpx_without_network": round(others / most["block_mpx"] * 1000, 1),
+        "network_share_of_cpu": round(most["network_cpu_seconds"] / most["cpu_seconds"], 3),
+        "busy_cores": round(most["cpu_seconds"] / most["seconds"], 2),
+        "peak_rss_mb": max(each["peak_rss_mb"] for each in one.values()),
+        "peak_rss_ratio": round(one["large"]["peak_rss_mb"] / one["small"]["peak_rss_mb"], 3),
+        "time_per_block_ratio": grown("seconds", largest),
+        "cpu_per_block_ratio": grown("cpu_seconds", largest),
         "background_cost": round(background, 4),
         "survey_share_of_cpu": round(one["sparse"]["survey_cpu_seconds"] / one["sparse"]["cpu_seconds"], 3),
         "decode_ceiling_mpx_per_second": round(ceiling),
-        "tissue_mpx": [round(one[name]["tissue_mpx"], 1) for name in ("small", "large", "sparse")],
-        "blocks": [blocks[name] for name in ("small", "large", "sparse")],
-        "peak_rss_mb_each": [one[name]["peak_rss_mb"] for name in ("small", "large", "sparse")],
-        "cpu_seconds_each": [round(one[name]["cpu_seconds"], 2) for name in ("small", "large", "sparse")],
-        "seconds_each": [round(one[name]["seconds"], 2) for name in ("small", "large", "sparse")],
-        "stages_share_of_cpu": {name: round(each / section["cpu_seconds"], 3) for name, each in took.items()},
-        "profile": section["profile"],
-        "device": f"{section['device']}, {cores()} cores",
+        "slides": list(one),
+        **{
+            f"{what}_each": [round(each[what], 2) for each in one.values()]
+            for what in ("tissue_mpx", "block_mpx", "blocks", "cells", "peak_rss_mb", "cpu_seconds", "seconds")
+        },
+        "stages_share_of_cpu": {name: round(each / most["cpu_seconds"], 3) for name, each in most["stages"].items()},
+        "profile": most["profile"],
+        "device": f"{most['device']}, {cores()} cores",
     }
     return line
 
@@ -126,8 +136,8 @@ def outside_tiles(one: dict[str, Any]) -> float:
 
 
 def per_block(one: dict[str, Any], what: str) -> float:
-    """Return seconds a block."""
-    return float(one[what]) / int(one["blocks"])
+    """Return seconds a megapixel of tiles' cores."""
+    return float(one[what]) / float(one["block_mpx"])
 
 
 def cores() -> int:
@@ -146,7 +156,7 @@ def in_child(slide: Path, device: str) -> dict[str, Any]:
 def draw_slides(folder: Path, wanted: Sequence[tuple[int, float]]) -> list[Path]:
     """Draw slides of these sides in px and shares of tissue, those that are not there yet."""
     sys.path.insert(0, str(HERE))
-    from draw_big_slide import plan_slide, write_slide
+    from draw_big_slide import QUALITY, plan_slide, write_slide
 
     paths = [folder / f"section-{side}-{tissue:g}.tiff" for side, tissue in wanted]
     fields: list[NDArray[np.uint8]] = []
@@ -154,7 +164,7 @@ def draw_slides(folder: Path, wanted: Sequence[tuple[int, float]]) -> list[Path]
         if path.is_file():
             continue
         # The fields take most of the time; they are the same for all.
-        plan, _ = plan_slide(side, tissue, 1 if fields else FIELDS, 1, MPP, 80)
+        plan, _ = plan_slide(side, tissue, 1 if fields else FIELDS, 1, MPP, QUALITY)
         fields = fields or plan.fields
         rng = np.random.default_rng(side)
         plan = replace(plan, fields=fields, choice=rng.integers(0, FIELDS, plan.choice.shape))
@@ -202,10 +212,12 @@ def decode_ceiling(path: Path, n_threads: int) -> tuple[float, float]:
 def score_one(path: Path, device: str) -> dict[str, Any]:
     """Score a slide into a folder, after a small one that loads and compiles everything."""
     from slidescore.assay import load_assay
+    from slidescore.execute import keep_freed_memory
     from slidescore.pipeline import analysis, slide
     from slidescore.pipeline.judge import SlideIdentity
     from slidescore.pipeline.segmenters import plan_segmenter
 
+    keep_freed_memory()  # as every process of a run does
     assay = load_assay().assay
     plan = plan_segmenter(assay, device)
     stages = Stages()

@@ -80,6 +80,54 @@ def test_no_tissue_is_lost_between_tiles(row, column, core):
     assert set(owners.tolist()) <= {tile.index for tile in planned.tiles}
 
 
+masks = st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), min_size=1, max_size=6, unique=True)
+
+
+def mask_with(places: list[tuple[int, int]]) -> np.ndarray:
+    tissue = np.zeros((20, 20), bool)
+    tissue[tuple(np.array(places).T)] = True
+    return tissue
+
+
+@given(masks, st.integers(100, 256), st.integers(0, 30), st.integers(0, 99))
+def test_cores_hold_all_tissue_and_lie_in_their_places(places, core, margin, shift):
+    grid, tissue = grid_of(320, 320), mask_with(places)
+    planned = plan_tiles(
+        grid, tissue_of(grid, tissue), core_px=core, halo_um=40.0, margin_um=margin / 2, origin_px=(-shift, -shift)
+    )
+    covered = np.zeros((320, 320), int)
+    for tile in planned.tiles:
+        assert min(tile.width_px, tile.height_px) > 0
+        corners = np.array([[tile.x_px, tile.y_px], [tile.x_px + tile.width_px, tile.y_px + tile.height_px]]) - 0.5
+        # Both corners, the second from inside, belong to the tile's own place.
+        x, y = corners[:, 0] + [1.0, 0.0], corners[:, 1] + [1.0, 0.0]
+        assert set(planned.index_at(x, y).tolist()) == {tile.index}
+        covered[tile.y_px : tile.y_px + tile.height_px, tile.x_px : tile.x_px + tile.width_px] += 1
+    assert covered.max() == 1
+    assert covered[np.kron(tissue, np.ones((16, 16), bool))].all()
+
+
+def test_a_core_is_cut_to_its_tissue_in_steps():
+    grid = grid_of(2048, 1024)
+    tissue = np.zeros((64, 128), bool)
+    tissue[5:9, 70:72] = True
+    [tile] = plan_tiles(grid, tissue_of(grid, tissue), core_px=1024, halo_um=64.0).tiles
+    # Tissue from 80 to 144 down, 1,120 to 1,152 across; steps of 64 from the place's corner at 1,024.
+    assert (tile.x_px, tile.width_px, tile.y_px, tile.height_px) == (1088, 64, 64, 128)
+
+
+def test_cores_meet_where_tissue_on_one_side_comes_near_their_border():
+    grid = grid_of(2048, 1024)
+    tissue = np.zeros((64, 128), bool)
+    tissue[10:20, 10:64] = True
+    tissue[10:20, 100:110] = True
+    mask = tissue_of(grid, tissue)
+    _, cut_off = plan_tiles(grid, mask, core_px=1024, halo_um=64.0).tiles
+    _, met = plan_tiles(grid, mask, core_px=1024, halo_um=64.0, margin_um=6.0).tiles
+    assert cut_off.x_px == 1024 + 9 * 64
+    assert met.x_px == 1024
+
+
 @pytest.mark.parametrize(("mpp", "halo"), [(0.5, 80), (0.51, 79), (0.3, 134)])
 def test_the_halo_is_at_least_as_wide_as_asked(mpp, halo):
     grid = plan_grid(ArrayReader(np.zeros((50, 50, 3), np.uint8)), mpp, mpp, 0.0)

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from slidescore.errors import SlidescoreError, place_of, trace_of
+from slidescore.execute.allocator import keep_freed_memory
 
 Report = Callable[[Any], None]
 Work = Callable[[Any, Report], Any]
@@ -76,6 +77,7 @@ def serve(connection: Connection, cores: Any) -> None:
     `cores` is the shared number that `cores_now` reads.
     """
     end_with_parent()
+    keep_freed_memory()
     _SHARE.cores = cores
     lock = threading.Lock()
     while True:

@@ -9,7 +9,6 @@ from dataclasses import astuple, dataclass, replace
 from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -126,7 +125,10 @@ def analyze_slide(
         grid, squares = survey.grid, lay_squares(survey, assay)
         witness = find_witness(reader, survey, partial(_read_window, readers))
         within = _within(annotations, survey.tissue)
-        tiles = plan_tiles(grid, within, core_px=assay.tiles.core_px, halo_um=assay.tiles.halo_um, origin_px=origin_px)
+        tiles = plan_tiles(
+            grid, within, core_px=assay.tiles.core_px, halo_um=assay.tiles.halo_um, margin_um=assay.tiles.seam_um,
+            origin_px=origin_px,
+        )  # fmt: skip
         context = TileContext(
             grid, tiles, survey.tissue, annotations, survey.white.rgb, survey.vectors, segmenter, assay.cells,
             assay.stains, assay.tiles, squares, witness,
@@ -193,10 +195,9 @@ def _within(annotations: AnnotationSet, tissue: TissueMask) -> TissueMask:
     """Leave only the tissue near the areas that are scored, so that tiles far from them are not read."""
     if not annotations.limits:
         return tissue
-    areas = [*annotations.limits, *annotations.of("control")]
-    drawn = paint_areas(areas, 0.0, 0.0, tissue.tissue.shape, tissue.l0_per_px)
-    # A pixel of margin: a thin area can pass between the middles of coarse pixels.
-    near = cv2.dilate(drawn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    # Wider by a coarse pixel: a thin area, or the rim of any, can pass between the middles of such pixels.
+    areas = [area.widened(tissue.l0_per_px) for area in (*annotations.limits, *annotations.of("control"))]
+    near = paint_areas(areas, 0.0, 0.0, tissue.tissue.shape, tissue.l0_per_px)
     return replace(tissue, tissue=tissue.tissue & near)
 
 
