@@ -45,7 +45,7 @@ def ours(
         maps.center[0], maps.foreground[0], maps.distance[0], maps.type_probability[0], valid, mpp, decode
     )
     at.append(time.process_time())
-    c = cut_compartments(found.nuclei, planes.dab_od, valid, compartment_sizes(assay.cells, mpp))
+    c = cut_compartments(found.nuclei, planes.dab_od, valid, compartment_sizes(assay.cells, mpp), found.boxes)
     at.append(time.process_time())
     measured = measure_cells(
         c,

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -35,8 +36,8 @@ import tifffile
 from numpy.typing import NDArray
 
 HERE = Path(__file__).resolve().parent
-SECTION_PX = 60_000
-"""Side of a section of 15 x 15 mm at 0.25 um/px."""
+SECTION_PX, SECTION_GPX = 60_000, 1.08
+"""A section of 15 x 15 mm at 0.25 um/px: its side, and its tissue where that is 30 %, in level-0 px and gigapixels."""
 SIZE, GROWN, TISSUE, FIELDS, MPP = 8192, 2, 0.3, 3, 0.25
 ROUNDS = 2
 CEILING_SECONDS = 1.5
@@ -68,7 +69,8 @@ def main() -> None:
 
 def measure(folder: Path, size: int, device: str, *, whole: bool) -> dict[str, Any]:
     """Score the slides in turn, the ceiling taken before and after the large ones."""
-    small, large, sparse, section = draw_slides(folder, size)
+    grown = size * GROWN
+    small, large, sparse = draw_slides(folder, [(size, TISSUE), (grown, TISSUE), (grown, TISSUE / GROWN**2)])
     ceilings = [decode_ceiling(large, cores())]
     rounds = []
     for _ in range(ROUNDS):
@@ -79,6 +81,7 @@ def measure(folder: Path, size: int, device: str, *, whole: bool) -> dict[str, A
         found["seconds"] = min(each[name]["seconds"] for each in rounds)
     one["sparse"] = in_child(sparse, device)
     if whole:
+        [section] = draw_slides(folder, [(SECTION_PX, TISSUE)])
         one["section"] = in_child(section, device)
         ceilings.append(decode_ceiling(section, cores()))
     # The best of each: what slows a process down are the machine's other users.
@@ -143,20 +146,18 @@ def cores() -> int:
 
 
 def in_child(slide: Path, device: str) -> dict[str, Any]:
-    """Score a slide in a process of its own, whose memory is then its own too."""
+    """Score a slide in a process of its own, whose memory is then its own too; what went wrong there is shown."""
     command = [sys.executable, str(HERE / "section.py"), "--one", str(slide), "--device", device]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def draw_slides(folder: Path, size: int) -> tuple[Path, Path, Path, Path]:
-    """Draw a slide, one of four times its area, one of that area with no more tissue than the first, and a section."""
+def draw_slides(folder: Path, wanted: Sequence[tuple[int, float]]) -> list[Path]:
+    """Draw slides of these sides in px and shares of tissue, those that are not there yet."""
     sys.path.insert(0, str(HERE))
     from draw_big_slide import QUALITY, plan_slide, write_slide
 
-    grown = size * GROWN
-    wanted = [(size, TISSUE), (grown, TISSUE), (grown, TISSUE / GROWN**2), (SECTION_PX, TISSUE)]
     paths = [folder / f"section-{side}-{tissue:g}.tiff" for side, tissue in wanted]
     fields: list[NDArray[np.uint8]] = []
     for path, (side, tissue) in zip(paths, wanted, strict=True):
@@ -173,7 +174,7 @@ def draw_slides(folder: Path, size: int) -> tuple[Path, Path, Path, Path]:
                 write_slide(path, plan, MPP)
             finally:
                 sys.stderr = errors
-    return paths[0], paths[1], paths[2], paths[3]
+    return paths
 
 
 def decode_ceiling(path: Path, n_threads: int) -> tuple[float, float]:
@@ -238,14 +239,17 @@ def score_one(path: Path, device: str) -> dict[str, Any]:
         cut_out(path, warm)
         slide.score_job(job(warm, "warm"), lambda _: None)
         stages.seconds.clear()
-        start, cpu = time.perf_counter(), time.process_time()
+        stages.elapsed.clear()
+        began, start, cpu = time.time(), time.perf_counter(), time.process_time()
         outcome = slide.score_job(job(path, "slide"), lambda _: None)
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     record, took = outcome.record, stages.seconds
     pixel_um2 = record["slide"]["mpp"] ** 2
     block_mpx = outcome.timing["tissue_mpx_per_second"] * outcome.timing["seconds"]
     return {
+        "began": began,
         "seconds": seconds,
+        "elapsed": stages.elapsed,
         "cpu_seconds": cpu_seconds,
         "network_cpu_seconds": took.get("network", 0.0),
         "survey_cpu_seconds": took.get("survey", 0.0),
@@ -277,10 +281,19 @@ def cut_out(path: Path, small: Path) -> None:
 
 
 class Stages:
-    """CPU-seconds of functions, over all threads that call them; a stage inside another counts in both."""
+    """CPU-seconds of functions, over all threads that call them; a stage inside another counts in both.
+
+    Attributes
+    ----------
+    seconds
+        CPU-seconds by name.
+    elapsed
+        Seconds of the clock by name, of the stages that follow one another in the main thread.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.elapsed: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def add(self, name: str, seconds: float) -> None:
@@ -293,11 +306,12 @@ class Stages:
         plain, clock = getattr(module, function), time.process_time
 
         def timed(*arguments: Any, **named: Any) -> Any:
-            start = clock()
+            start, began = clock(), time.perf_counter()
             try:
                 return plain(*arguments, **named)
             finally:
                 self.add(name, clock() - start)
+                self.elapsed[name] = self.elapsed.get(name, 0.0) + time.perf_counter() - began
 
         setattr(module, function, timed)
 

@@ -23,9 +23,10 @@ from cells.plain_ways import (
 from slidescore.cells import CompartmentSizes, cut_compartments, measure_cells, trace_outlines
 from slidescore.cells.candidates import bounding_boxes
 from slidescore.cells.decode import DecodeSettings, decode_maps
-from slidescore.cells.flooding import flood
+from slidescore.cells.flooding import flood, rise
 from slidescore.cells.growing import FAR, LONGEST_REACH_PX, MARGIN, chamfer_px, grow_nuclei
 from slidescore.cells.hulls import are_solid, octagon_areas
+from slidescore.cells.measure import _percentile
 from slidescore.cells.regions import renumber
 from slidescore.cells.seeding import find_peaks
 from slidescore.stain import StainPlanes
@@ -78,6 +79,11 @@ def test_compartments_and_measurements_are_those_of_the_plain_way(seed):
     fast, plain = cut_compartments(nuclei, dab, usable, sizes), plain_compartments(nuclei, dab, usable, sizes)
     for name, expected in plain.items():
         same(getattr(fast, name), expected)
+    for labels, boxes in ((nuclei, fast.nucleus_boxes), (fast.cells, fast.cell_boxes)):
+        tight = bounding_boxes(labels, len(boxes) - 1)[1:]
+        held = tight[:, 2] > tight[:, 0]
+        assert (boxes[1:][held, :2] <= tight[held, :2]).all()
+        assert (boxes[1:][held, 2:] >= tight[held, 2:]).all()
     measured = measure_cells(fast, StainPlanes(hematoxylin, dab), membrane_percentile=75.0, min_pixels=4)
     for k in range(1, int(nuclei.max()) + 1):
         inside, cell, rim = nuclei == k, fast.cells == k, fast.membrane & (fast.cells == k)
@@ -93,6 +99,14 @@ def test_compartments_and_measurements_are_those_of_the_plain_way(seed):
         # Joined by areas, so once more multiplied and divided.
         expected = sum(used, 0.0) / len(used) * len(x) / len(x) if len(x) >= 4 else np.nan
         np.testing.assert_equal(measured.dab_od_nucleus[k - 1], expected)
+
+
+@given(seeds, st.sampled_from([0.0, 1e-9, 1e-5, 0.3, 1e4]), st.sampled_from([0.0, 30.0, 75.0, 90.0, 100.0]))
+def test_percentiles_are_those_of_numpy(seed, spread, percentile):
+    rng = np.random.default_rng(seed)
+    values = (0.2 + spread * rng.standard_cauchy(rng.integers(1, 300))).astype(np.float32)
+    room = np.empty(len(values) + 1, np.float32), np.empty(len(values) + 1, np.int32)
+    assert _percentile(values.copy(), percentile, *room) == plain_membrane(values, percentile, 1)
 
 
 @given(seeds, st.sampled_from([0.5, 3.0, 10.0, 25.5]))
@@ -153,6 +167,8 @@ def test_decoding_is_that_of_the_plain_way(seed):
     fast, plain = decode_maps(*maps.values(), 0.5, settings), plain_decode(*maps.values(), 0.5, settings)
     for name in ("nuclei", "detection_probability", "type_probability"):
         same(getattr(fast, name), getattr(plain, name))
+    same(fast.boxes[1:], bounding_boxes(plain.nuclei, len(fast.boxes) - 1)[1:])
+    assert len(fast.boxes) == len(fast.detection_probability) + 1
     for name, values in maps.items():
         np.testing.assert_array_equal(values, before[name])
 
@@ -178,7 +194,12 @@ def test_floods_are_those_of_the_plain_way(seed):
     height = (rng.integers(0, rng.integers(2, 60), shape) * 0.0499).astype(np.float32) - np.float32(0.2)
     sources = (rng.integers(1, 9, shape) * (rng.random(shape) < 0.05)).astype(np.int32)
     mask = rng.random(shape) < rng.choice([0.6, 0.9, 1.0])
-    same(flood(height, sources, mask), plain_flood(height, sources, mask))
+    expected = plain_flood(height, sources, mask)
+    same(flood(height, sources, mask), expected)
+    # Sources of one label may lie in several parts of the mask.
+    labels, n = np.where(mask, sources, 0).astype(np.int32), 9
+    same(rise(height, labels, mask, np.flatnonzero(labels), n), bounding_boxes(expected, n))
+    same(labels, expected)
 
 
 @given(seeds, st.sampled_from([0.3, 0.6, 0.8, 0.95]))

@@ -127,3 +127,48 @@ def test_items_are_taken_only_a_few_ahead():
     next(found)
     assert len(taken) <= 1 + 2 * crew.WAITING_PER_THREAD * 3
     found.close()
+
+
+@pytest.mark.parametrize("n_to_be_had", [1, 2])
+def test_where_the_system_gives_no_more_threads_those_that_are_there_do_the_work(monkeypatch, n_to_be_had):
+    start, given = threading.Thread.start, []
+
+    def scarce(self: threading.Thread) -> None:
+        if len(given) == n_to_be_had:
+            raise RuntimeError("can't start new thread")
+        given.append(self)
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    work = Work()
+    assert list(in_order(work, range(20), most=4)) == [2 * k for k in range(20)]
+    assert len(work.threads) <= n_to_be_had
+
+
+def test_no_thread_at_all_is_an_error_and_no_wait(monkeypatch):
+    def none(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        list(in_order(Work(), range(3), most=2))
+
+
+def test_what_an_interrupted_caller_waited_for_is_dropped_too_if_it_was_not_begun(monkeypatch):
+    """As by Ctrl-C while the only thread has not yet come to the first item."""
+    late = crew._Crew._run
+
+    def begin_late(self: crew._Crew, rank: int) -> None:
+        self._ending.wait(30)
+        late(self, rank)
+
+    def interrupt(self: crew.Future, timeout: float | None = None) -> None:
+        raise KeyboardInterrupt
+
+    work, before = Work(), threading.active_count()
+    monkeypatch.setattr(crew._Crew, "_run", begin_late)
+    monkeypatch.setattr(crew.Future, "result", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        next(in_order(work, range(10), most=1))
+    assert work.begun == 0
+    assert threading.active_count() == before

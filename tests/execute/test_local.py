@@ -250,3 +250,20 @@ def test_all_cores_go_to_whoever_is_still_at_work():
 
 def test_a_process_that_nobody_supervises_has_one_core():
     assert cores_now() == 1
+
+
+@pytest.mark.parametrize(("task", "kept"), [("slide", True), ("divide", False), ("memory", False)])
+def test_a_process_in_which_something_unforeseen_happened_is_not_used_again(task, kept):
+    """A GPU, say, fails a process for ever after one fault: the next slide must not pay for it."""
+    with Workers() as workers:
+        before, error, after = do(workers, ["pid", task, "pid"])
+    assert isinstance(error, SlidescoreError)
+    assert (after == before) is kept
+    assert isinstance(after, int)
+
+
+def test_unforeseen_ends_in_a_row_cost_nobody_else_their_turn():
+    """A task given to a process that is about to end would be given again once, and no second time."""
+    tasks = ["divide"] * 4 + ["pid"] * 2
+    ends = give(tasks, 2)
+    assert [type(end) for end in ends] == [UnforeseenError] * 4 + [int] * 2

@@ -23,6 +23,7 @@ from faults.interrupted import (
     torn_files,
     wait_until,
 )
+from slidescore.pipeline import options, running
 from slidescore.pipeline.cohort import RunOptions, score_directory
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="signals")]
@@ -95,9 +96,8 @@ def test_a_second_run_is_told_at_once_and_disturbs_nothing(
 def test_workers_and_threads_change_nothing(
     stoppable: Stoppable, undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from slidescore.pipeline import cohort
-
-    monkeypatch.setattr(cohort, "available_cores", lambda: 8)
+    for module in (options, running):
+        monkeypatch.setattr(module, "available_cores", lambda: 8)
     for name, workers in (("four workers", 4), ("eight threads", 1)):
         score_directory(stoppable.slides, tmp_path / name, stoppable.assay, options=RunOptions(workers=workers))
         assert data_of(tmp_path / name) == undisturbed

@@ -7,14 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from slidescore.errors import InputError
+from slidescore.errors import DeviceError, DeviceMemoryError, InputError
 from slidescore.nn import device as device_module
 from slidescore.nn.device import (
     Device,
     cpu_gains_from_bf16,
     cpu_has_bf16,
     list_gpus,
+    memory_of,
     one_thread_each,
+    release_cached,
     resolve_device,
     resolve_devices,
 )
@@ -205,3 +207,48 @@ def test_a_thread_that_computed_beside_another_does_not_make_one_the_rule():
 def test_a_device_says_whether_it_is_a_gpu():
     assert Device("cuda:1", "float16", "x").is_cuda
     assert not Device("cpu", "bf16", "CPU").is_cuda
+
+
+SAID = [
+    torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    getattr(torch, "AcceleratorError", RuntimeError)("CUDA error: out of memory"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to ..."),
+]
+
+
+@pytest.mark.parametrize("error", SAID)
+def test_however_want_of_memory_is_said_it_is_one_line(error):
+    """A card that others have filled says it when a context or a page-locked piece is asked for, in other words."""
+    with pytest.raises(DeviceMemoryError) as caught, memory_of(Device("cuda:1", "float16", "GPU")):
+        raise error
+    assert str(caught.value) == "out of memory on cuda:1 (use fewer --workers, or --device cpu)"
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        DeviceMemoryError("out of memory on cuda:0"),
+        DeviceError("the network's maps hold a value that is no finite number"),
+        ValueError("out of memory"),
+    ],
+)
+def test_other_errors_are_left_as_they_are(error):
+    with pytest.raises(type(error)) as caught, memory_of(Device("cuda:1", "float16", "GPU")):
+        raise error
+    assert caught.value is error
+
+
+def test_memory_of_a_gpu_that_was_never_used_is_not_asked_for(monkeypatch):
+    emptied: list[int] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
+    release_cached()
+    assert emptied == []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    release_cached()
+    assert emptied == [1]

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slidescore.cells.candidates import bounding_boxes
 from slidescore.cells.flooding import rise
 from slidescore.cells.hulls import are_solid
 from slidescore.cells.regions import renumber, sum_regions
@@ -105,14 +104,13 @@ def decode_maps(
     labels = np.zeros(mask.shape, np.int32)
     labels.reshape(-1)[peaks.places] = peaks.labels
     # The distance map separates what touches; the center map decides where both are flat.
-    rise(np.add(smooth, distance, out=smooth), labels, mask, peaks.places)
-    boxes = bounding_boxes(labels, n)
+    boxes = rise(np.add(smooth, distance, out=smooth), labels, mask, peaks.places, n)
     area, foregrounds, types = sum_regions(labels, boxes, foreground, type_probability)
     keep = (area * mpp**2 >= settings.min_area_um2) & (area * mpp**2 <= settings.max_area_um2)
     keep &= foregrounds / np.maximum(area, 1) >= settings.min_mean_foreground
     keep &= are_solid(labels, boxes, area, keep, settings.min_solidity)
     renumber(labels, boxes, np.where(keep, np.cumsum(keep), 0).astype(np.int32))
-    return Segmentation(labels, peaks.height[keep], _mean_types(types[keep]))
+    return Segmentation(labels, peaks.height[keep], _mean_types(types[keep]), boxes[np.r_[True, keep]])
 
 
 def _mean_types(sums: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -25,6 +25,9 @@ FAR = np.float32(1e9)
 """Stands for pixels that no cell can reach."""
 MARGIN = 2
 """A step of the mask leads at most this many pixels away."""
+STRETCH_PX = 32
+"""Stretches of rows begin and end at multiples of this: few long ones suit a processor that takes many pixels at once,
+and what they hold beyond reach stays `FAR`."""
 LONGEST_REACH_PX = 200.0
 """Sums of steps are exact in float32 up to 256 px."""
 
@@ -96,7 +99,7 @@ def grow_nuclei(nuclei: Labels, usable: NDArray[np.bool_], boxes: NDArray[np.int
     if not reach_px <= LONGEST_REACH_PX:
         raise ValueError(f"cells cannot grow by {reach_px:g} px, only by {LONGEST_REACH_PX:g}")
     height, width = nuclei.shape
-    runs = Runs(*_list_runs(boxes[np.argsort(boxes[:, 1], kind="stable")], height, width, int(np.ceil(reach_px))))
+    runs = Runs(*_list_runs(boxes, height, width, int(np.ceil(reach_px))))
     distance = np.full((height + 2 * MARGIN, width + 2 * MARGIN), FAR, dtype=np.float32)
     owner = np.empty(distance.shape, dtype=np.int32)
     cells = np.zeros(nuclei.shape, dtype=np.int32)
@@ -108,32 +111,28 @@ def grow_nuclei(nuclei: Labels, usable: NDArray[np.bool_], boxes: NDArray[np.int
 def _list_runs(
     boxes: NDArray[np.int64], height: int, width: int, reach: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """List the stretches of rows that lie within `reach` of a box; the boxes come sorted by their left side."""
-    count = np.zeros(height + 1, np.int64)
-    for k in range(boxes.shape[0]):
-        if boxes[k, 2] > boxes[k, 0]:
-            for y in range(max(0, boxes[k, 0] - reach), min(height, boxes[k, 2] + reach)):
-                count[y + 1] += 1
-    room = np.cumsum(count)
-    begin, end = np.empty(room[height], np.int64), np.empty(room[height], np.int64)
-    last = room[:height] - 1
+    """List the stretches of rows that lie within `reach` of a box, widened to whole `STRETCH_PX`."""
+    columns = (width + STRETCH_PX - 1) // STRETCH_PX
+    near = np.zeros((height, columns), np.bool_)
     for k in range(boxes.shape[0]):
         if boxes[k, 2] <= boxes[k, 0]:
             continue
-        left, right = max(0, boxes[k, 1] - reach), min(width, boxes[k, 3] + reach)
+        left = max(0, boxes[k, 1] - reach) // STRETCH_PX
+        right = (min(width, boxes[k, 3] + reach) - 1) // STRETCH_PX
         for y in range(max(0, boxes[k, 0] - reach), min(height, boxes[k, 2] + reach)):
-            if last[y] >= room[y] and left <= end[last[y]]:
-                end[last[y]] = max(end[last[y]], right)
-            else:
-                last[y] += 1
-                begin[last[y]], end[last[y]] = left, right
-    # Close the gaps that joined runs left.
+            for column in range(left, right + 1):
+                near[y, column] = True
     first = np.zeros(height + 1, np.int64)
+    begin, end = np.empty(near.size, np.int64), np.empty(near.size, np.int64)
     n = 0
     for y in range(height):
-        for run in range(room[y], last[y] + 1):
-            begin[n], end[n] = begin[run], end[run]
-            n += 1
+        for column in range(columns):
+            if not near[y, column]:
+                continue
+            if column == 0 or not near[y, column - 1]:
+                begin[n] = column * STRETCH_PX
+                n += 1
+            end[n - 1] = min((column + 1) * STRETCH_PX, width)
         first[y + 1] = n
     return first, begin[:n], end[:n]
 
@@ -186,8 +185,8 @@ def _grow(
                     whose[x] = label
                 beside, label = here[x], whose[x]
             for i in range(n):
-                grown = here[i] <= reach and may[i]
-                into[i] = whose[i] if grown or own[i] > 0 else np.int32(0)
+                grown = (here[i] <= reach) & may[i]
+                into[i] = whose[i] if grown | (own[i] > 0) else np.int32(0)
 
 
 @kernel

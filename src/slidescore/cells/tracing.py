@@ -8,7 +8,6 @@ chords, which tells where an outline is ragged). Fine pixel d lies at (d + 0.5) 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -67,16 +66,15 @@ def trace(
         room = max(room, (boxes[k, 2] - boxes[k, 0]) * (boxes[k, 3] - boxes[k, 1]))
     border, corners = np.empty((MOST_VISITS * room, 2), np.int64), np.empty((MOST_VISITS * room, 2), np.int64)
     stack = np.empty((MOST_VISITS * room + 2, 2), np.int64)
-    seen = np.empty(room, np.uint8)
+    part = np.empty(room, np.int64)
     offsets = np.empty((64 * (n + 1), 2), np.int16)
     starts, whole = np.zeros(n + 1, np.int64), np.ones(n, np.bool_)
     used = 0
     for k in range(n):
         if keep[k]:
-            box = _fit(labels, k + 1, boxes[k + 1])
-            whole[k] = _in_one_piece(labels, k + 1, box, seen, stack)
+            x, y, whole[k] = _look_over(labels, k + 1, boxes[k + 1], stack, part)
             if whole[k]:
-                count = _simplify(border, _follow(labels, k + 1, box, border), corners, stack)
+                count = _simplify(border, _follow(labels, k + 1, x, y, border), corners, stack)
                 if used + count > offsets.shape[0]:
                     longer = np.empty((2 * (used + count), 2), np.int16)
                     for i in range(used):
@@ -93,77 +91,50 @@ def trace(
 
 
 @kernel
-def _fit(labels: Labels, label: int, box: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Take from a box the rows above and below its label."""
-    y0, y1 = box[0], box[2]
-    while y0 < y1 and not _in_row(labels, label, y0, box):
-        y0 += 1
-    while y0 < y1 and not _in_row(labels, label, y1 - 1, box):
-        y1 -= 1
-    fitting = np.empty(4, np.int64)
-    fitting[0], fitting[1], fitting[2], fitting[3] = y0, box[1], y1, box[3]
-    return fitting
+def _look_over(
+    labels: Labels, label: int, box: NDArray[np.int64], stretches: Points, part: NDArray[np.int64]
+) -> tuple[int, int, bool]:
+    """Find x and y of a label's first pixel, and whether the label holds together, corners counting as touch.
 
-
-@numba.njit(nogil=True, inline="always")  # type: ignore[untyped-decorator]
-def _in_row(labels: Labels, label: int, y: int, box: NDArray[np.int64]) -> bool:
-    x = box[1]
-    while x < box[3] and labels[y, x] != label:
-        x += 1
-    return x < box[3]  # type: ignore[no-any-return]
-
-
-@kernel
-def _in_one_piece(labels: Labels, label: int, box: NDArray[np.int64], seen: NDArray[np.uint8], stack: Points) -> bool:
-    """Tell whether a label holds together, corners counting as touch."""
-    y0, x0, y1, x1 = box[0], box[1], box[2], box[3]
-    begin, end, pixels, simple = x0, x1, 0, True
-    for y in range(y0, y1):
-        first, last, own = -1, -1, 0
-        for x in range(x0, x1):
-            if labels[y, x] == label:
-                if first < 0:
-                    first = x
-                last = x
-                own += 1
-        # One stretch a row that touches the one above: nothing can be apart.
-        simple = simple and own > 0 and last - first + 1 == own and first <= end and last >= begin - 1
-        begin, end = first, last + 1
-        pixels += own
-    if simple or pixels == 0:
-        return pixels > 0
-    width = x1 - x0
-    for i in range((y1 - y0) * width):
-        seen[i] = 0
-    for x in range(x0, x1):
-        if labels[y0, x] == label:
+    Stretches of rows are joined where they touch; `stretches`, begin and end of each, and `part` are room for them.
+    """
+    n, above, n_parts = 0, 0, 0
+    first_y = box[0]
+    for y in range(box[0], box[2]):
+        here, x = n, box[1]
+        while x < box[3]:
+            if labels[y, x] != label:
+                x += 1
+                continue
             begin = x
-            break
-    stack[0, 0], stack[0, 1] = begin, y0
-    seen[begin - x0] = 1
-    depth, reached = 1, 0
-    while depth > 0:
-        depth -= 1
-        x, y = stack[depth, 0], stack[depth, 1]
-        reached += 1
-        for v in range(max(y0, y - 1), min(y1, y + 2)):
-            for u in range(max(x0, x - 1), min(x1, x + 2)):
-                at = (v - y0) * width + u - x0
-                if labels[v, u] == label and seen[at] == 0:
-                    seen[at] = 1
-                    stack[depth, 0], stack[depth, 1] = u, v
-                    depth += 1
-    return reached == pixels
+            while x < box[3] and labels[y, x] == label:
+                x += 1
+            if n == 0:
+                first_y = y
+            stretches[n, 0], stretches[n, 1], part[n] = begin, x, n
+            n_parts += 1
+            for other in range(above, here):
+                if stretches[other, 0] <= x and stretches[other, 1] >= begin:
+                    one, two = _root(part, other), _root(part, n)
+                    n_parts -= one != two
+                    part[two] = one
+            n += 1
+        above = here
+    return stretches[0, 0], first_y, n_parts == 1
 
 
 @kernel
-def _follow(labels: Labels, label: int, box: NDArray[np.int64], border: Points) -> int:
-    """Follow the outer border from its first fine pixel in reading order; writes x, y of turns, returns how many."""
+def _root(part: NDArray[np.int64], i: int) -> int:
+    while part[i] != i:
+        i = part[i]
+    return i
+
+
+@kernel
+def _follow(labels: Labels, label: int, x: int, y: int, border: Points) -> int:
+    """Follow the outer border from a label's first pixel in reading order; writes x, y of turns, returns how many."""
     height, width = 2 * labels.shape[0], 2 * labels.shape[1]
-    x = 2 * box[1]
-    while labels[box[0], x >> 1] != label:
-        x += 2
-    y = 2 * box[0]
+    x, y = 2 * x, 2 * y
     first_x, first_y = x, y
     # The last pixel of the round: the first neighbour met clockwise from the left, where nothing can be.
     turn = LEFT

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
@@ -44,8 +44,14 @@ class _Crew:
     def grow(self) -> None:
         while len(self._threads) < self.n_allowed:
             thread = threading.Thread(target=self._run, args=(len(self._threads),), daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # The system gives no more of them: those that are there do the work, if there is one.
+                if not self._threads:
+                    raise
+                return
             self._threads.append(thread)
-            thread.start()
 
     def end(self) -> None:
         self._ending.set()
@@ -56,8 +62,8 @@ class _Crew:
 
     def _run(self, rank: int) -> None:
         while True:
-            # The first thread never waits, so work always goes on.
-            while rank >= self.n_allowed and not self._ending.is_set():
+            # The first thread never waits, nor asks whether it must, so work always goes on.
+            while rank and rank >= self.n_allowed and not self._ending.is_set():
                 self._ending.wait(SECONDS_BETWEEN_LOOKS)
             item = self._queue.get()
             if item is None:
@@ -76,7 +82,7 @@ def _answer(future: Future[Result], work: Callable[[], Result]) -> None:
 
 def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], *, most: int, allowed: Callable[[], int] | None = None
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `work(item)` for every item, in the order of the items; only a few are begun ahead.
 
     Parameters
@@ -92,7 +98,9 @@ def in_order(
 
     Notes
     -----
-    When the caller stops early, what is not begun is dropped and what is begun is awaited.
+    When the caller stops early, what is not begun is dropped and what is begun is awaited. A caller whose own work on
+    the answers can fail closes the generator (`contextlib.closing`), so that no thread is at work any more when its
+    error is heard of.
     """
     crew = _Crew(most, allowed or (lambda: most))
     waiting: deque[Future[Result]] = deque()
@@ -110,7 +118,8 @@ def in_order(
         fill()
         while waiting:
             crew.grow()
-            result = waiting.popleft().result()
+            result = waiting[0].result()
+            waiting.popleft()
             fill()
             yield result
     finally:

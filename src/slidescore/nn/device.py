@@ -15,7 +15,7 @@ from typing import Literal
 
 import torch
 
-from slidescore.errors import DeviceMemoryError, InputError
+from slidescore.errors import DeviceMemoryError, InputError, SlidescoreError
 
 Precision = Literal["float32", "bf16", "float16"]
 
@@ -27,6 +27,9 @@ DTYPES: dict[Precision, torch.dtype] = {
 AVX512_BF16, AMX_BF16 = "avx512_bf16", "amx_bf16"
 """What a CPU calls arithmetic in bfloat16; the names are those of Linux and of torch alike."""
 CPU_FEATURES_FILE = Path("/proc/cpuinfo")
+MEMORY_WORDS = ("out of memory", "alloc_failed", "allocation_failed", "not enough memory", "can't allocate memory")
+"""What CUDA, cuBLAS, cuDNN and torch's allocator for CPUs say, in small letters, when memory does not suffice: only
+torch's allocator for GPUs has an error of its own for it."""
 BATCH_TILES = 4
 """Tiles in every batch on a GPU, full or not: part of the numeric profile. One tile of 1,280 x 1,280 px is already 37
 GFLOP; more than a few add waiting and memory, and no speed."""
@@ -173,10 +176,26 @@ def memory_of(device: Device) -> Iterator[None]:
     """
     try:
         yield
-    except torch.cuda.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not _tells_of_memory(error):
+            raise
         raise DeviceMemoryError(
             f"out of memory on {device.name}", remedy="use fewer --workers, or --device cpu"
         ) from error
+
+
+def _tells_of_memory(error: RuntimeError) -> bool:
+    """Whether an error is torch's, or a library's below it, and says that memory does not suffice."""
+    if isinstance(error, SlidescoreError):
+        return False
+    said = str(error).lower()
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(word in said for word in MEMORY_WORDS)
+
+
+def release_cached() -> None:
+    """Give memory of GPUs that torch keeps for later, and nobody uses, back to whoever else wants it."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def list_gpus() -> list[str]:

@@ -85,10 +85,24 @@ class _Up(nn.Module):
         self.beside = nn.Identity() if beside == out else nn.Conv2d(beside, out, 1)
 
     def forward(self, below: Tensor, beside: Tensor) -> Tensor:
-        # Nearest, not bilinear: four times faster on a CPU, and the convolution after it smooths.
-        up = nn.functional.interpolate(self.below(below), scale_factor=2, mode="nearest")
-        out: Tensor = self.look(up + self.beside(beside))
+        out: Tensor = self.look(_add_doubled(self.beside(beside), self.below(below)))
         return out
+
+
+def _add_doubled(beside: Tensor, below: Tensor) -> Tensor:
+    """Add what is known at half the resolution, pixel by pixel to four; `beside` itself where gradients are not asked.
+
+    Nearest, not bilinear: four times faster on a CPU, and the convolution after it smooths.
+    """
+    if torch.is_grad_enabled() or not beside.is_contiguous(memory_format=torch.channels_last):
+        return nn.functional.interpolate(below, scale_factor=2, mode="nearest") + beside
+    # Nobody looks at the way down again, so it takes the sum. Doubled along rows only: that takes half of the memory of
+    # the whole, and a row of it is added to two.
+    n, channels, height, width = below.shape
+    pixels = below.permute(0, 2, 3, 1)
+    rows = torch.cat([pixels, pixels], dim=-1).reshape(n, height, 1, 2 * width * channels)
+    beside.permute(0, 2, 3, 1).view(n, height, 2, 2 * width * channels).add_(rows)
+    return beside
 
 
 def _block(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from slidescore.cells.decode import DecodeSettings, decode_maps
 from slidescore.cells.segmenter import Segmentation
 from slidescore.cells.types import TUMOR
+from slidescore.nn.batches import GREY_LEVELS, BatchRunner, Frame, not_finite
 from slidescore.nn.card import Calibration, decode_settings
 from slidescore.nn.device import Device, memory_of
-from slidescore.nn.gathering import GREY_LEVELS, BatchRunner, Gatherer, not_finite
+from slidescore.nn.gathering import Gatherer
 from slidescore.nn.network import FOLD, MIDDLE, SHAPE_MAPS, STRIDE, CellNetwork, fused
 from slidescore.nn.unfolding import look_up, unfold, unfold_half
 from slidescore.nn.weights import Model, load_model
@@ -24,8 +25,8 @@ from slidescore.stain import StainPlanes
 N_LEVELS = 256
 BITS = {2: torch.int16, 4: torch.int32}
 """Whole numbers as long as a precision's numbers, by bytes."""
-ROWS_AT_ONCE = 64
-"""Rows of the channels of maps that are turned into probabilities at once: 2 MB of a tile."""
+ROWS_AT_ONCE = 32
+"""Rows of the channels of maps that are turned into probabilities at once: 1 MB of a tile."""
 
 Float = NDArray[np.float32]
 
@@ -153,8 +154,8 @@ class NetworkSegmenter:
         return torch.from_numpy(seen).view(self.device.dtype).permute(0, 3, 1, 2)
 
 
-def load_segmenter(name_or_path: str | Path, device: Device) -> NetworkSegmenter:
-    """Load a model and make it ready for a device.
+def load_segmenter(name_or_path: str | Path, device: Device, frame: Frame | None = None) -> NetworkSegmenter:
+    """Load a model and make it ready for a device; parameters as in `make_segmenter`.
 
     Raises
     ------
@@ -163,11 +164,20 @@ def load_segmenter(name_or_path: str | Path, device: Device) -> NetworkSegmenter
     DeviceMemoryError
         If the device's memory does not suffice.
     """
-    return make_segmenter(load_model(name_or_path), device)
+    return make_segmenter(load_model(name_or_path), device, frame)
 
 
-def make_segmenter(model: Model, device: Device) -> NetworkSegmenter:
+def make_segmenter(model: Model, device: Device, frame: Frame | None = None) -> NetworkSegmenter:
     """Make a loaded model ready for a device; the model itself stays as it is.
+
+    Parameters
+    ----------
+    model
+        As it was loaded.
+    device
+        Where it shall run.
+    frame
+        Height and width of the room for a tile on a GPU; None gives each size of tiles a room of its own.
 
     Raises
     ------
@@ -184,7 +194,8 @@ def make_segmenter(model: Model, device: Device) -> NetworkSegmenter:
     calibration = model.card.calibration
     gatherer = None
     if device.is_cuda:
-        gatherer = Gatherer(BatchRunner(network, device, partial(calibrated, calibration=calibration)))
+        runner = BatchRunner(network, device, partial(calibrated, calibration=calibration))
+        gatherer = Gatherer(runner, frame=frame)
     return NetworkSegmenter(model.digest, device, network, decode, calibration, gatherer=gatherer)
 
 
@@ -240,4 +251,5 @@ def _padded(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _cropped(found: Segmentation, height: int, width: int) -> Segmentation:
     nuclei = np.ascontiguousarray(found.nuclei[:height, :width])
-    return Segmentation(nuclei, found.detection_probability, found.type_probability)
+    # What is cut off was not usable, so no nucleus reaches into it.
+    return Segmentation(nuclei, found.detection_probability, found.type_probability, found.boxes)

@@ -32,7 +32,9 @@ def unfold(channels: NDArray[np.float32], maps: NDArray[np.float32]) -> None:
     maps
         float32, (len(SHAPE_MAPS), h FOLD or more, w FOLD): what they are written to, from the first row on.
     """
-    _unfold(channels.reshape(*channels.shape[:2], N_MAPS, FOLD, FOLD), maps)
+    # Neighbours in a row, FOLD of them, are neighbours among the channels as well: they are moved as one number.
+    pairs = channels.reshape(*channels.shape[:2], N_MAPS, FOLD, FOLD).view(np.int64)[..., 0]
+    _unfold(pairs, maps.view(np.int64))
 
 
 def unfold_half(bits: NDArray[np.uint16], table: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
@@ -65,14 +67,13 @@ def _look_up(rgb: NDArray[np.uint8], table: NDArray[Any], out: NDArray[Any]) -> 
 
 
 @kernel
-def _unfold(channels: NDArray[np.float32], maps: NDArray[np.float32]) -> None:
-    for row in range(channels.shape[0]):
+def _unfold(pairs: NDArray[np.int64], maps: NDArray[np.int64]) -> None:
+    for row in range(pairs.shape[0]):
         for k in range(N_MAPS):
             for y in range(FOLD):
                 line = maps[k, row * FOLD + y]
-                for x in range(channels.shape[1]):
-                    for fold in range(FOLD):
-                        line[x * FOLD + fold] = channels[row, x, k, y, fold]
+                for x in range(pairs.shape[1]):
+                    line[x] = pairs[row, x, k, y]
 
 
 @kernel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import astuple, dataclass, replace
 from functools import partial
 from typing import Any
@@ -215,13 +216,14 @@ def _finish_tiles(
         random.Random(shuffle_seed).shuffle(to_do)
     results, n_cells = dict(kept), sum(result.cells.owned.num_rows for result in kept.values())
     score = partial(_score_or_fail, readers, context)
-    for result in in_order(score, to_do, most=threads.most + threads.extra, allowed=threads.now):
-        results[result.spec.index] = result
-        if journal:
-            journal.add(result)
-        n_cells += result.cells.owned.num_rows
-        if on_progress:
-            on_progress(len(results), len(context.plan.tiles), n_cells)
+    with closing(in_order(score, to_do, most=threads.most + threads.extra, allowed=threads.now)) as finished:
+        for result in finished:
+            results[result.spec.index] = result
+            if journal:
+                journal.add(result)
+            n_cells += result.cells.owned.num_rows
+            if on_progress:
+                on_progress(len(results), len(context.plan.tiles), n_cells)
     if journal:
         journal.flush()
     return [results[spec.index] for spec in context.plan.tiles]

@@ -21,7 +21,8 @@ class ReaderPool:
 
     OpenSlide's errors are sticky: after one bad tile a handle refuses everything. `replace` gives the calling thread a
     fresh one, so that a bad tile costs that tile only. A reader whose errors are not sticky is shared, and with it the
-    tiles that it has decoded.
+    tiles that it has decoded. What was replaced is closed, for a slide may have many bad tiles; only the first reader
+    stays to the end, because it is asked what the slide says of itself.
     """
 
     def __init__(self, open_reader: Callable[[], SlideReader]) -> None:
@@ -33,13 +34,18 @@ class ReaderPool:
 
     def get(self) -> SlideReader:
         """Return the calling thread's reader."""
-        reader: SlideReader | None = getattr(self._own, "reader", self._shared)
-        return self.replace() if reader is None else reader
+        reader: SlideReader | None = getattr(self._own, "reader", None) or self._shared
+        return reader or self.replace()
 
     def replace(self) -> SlideReader:
         """Open a fresh reader for the calling thread, unless there is one that needs no replacing."""
+        broken: SlideReader | None = getattr(self._own, "reader", None)
+        self._own.reader = None
         # One at a time: the first may serve all others.
         with self._opening:
+            if broken is not None and broken is not self._shared and broken in self._opened[1:]:
+                self._opened.remove(broken)
+                broken.close()
             reader = self._shared
             if reader is None:
                 reader = self._open()

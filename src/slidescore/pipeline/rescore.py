@@ -21,7 +21,7 @@ from slidescore.assay import (
 from slidescore.cells import CELL_SCHEMA
 from slidescore.errors import AssayError, InputError, RunFolderError, SlideOpenError, SlidescoreError
 from slidescore.pipeline.analysis import SlideAnalysis
-from slidescore.pipeline.cohort import RunSummary
+from slidescore.pipeline.events import RunSummary
 from slidescore.pipeline.judge import SlideIdentity, judge_slide
 from slidescore.pipeline.pseudonyms import KeyRow, read_key_file, refuse_mixed_names
 from slidescore.pipeline.publish import TABLES, write_cohort_page, write_slide_pictures

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -12,6 +14,8 @@ from slidescore.nn.card import MPP_TOLERANCE, Card, decode_settings, find_model,
 
 CPU_NAMES = ("auto", "cpu")
 """What --device may be without a network."""
+FRAME_STEP_PX = 64
+"""A GPU's frames are multiples of this: a multiple of the network's stride, and few sizes for many assays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +169,8 @@ def build_planned(assay: Assay, plan: SegmenterPlan) -> Segmenter:
     from slidescore.nn.device import resolve_device
     from slidescore.nn.segmenter import load_segmenter
 
-    segmenter = load_segmenter(assay.cells.network.model, resolve_device(plan.device, float32=plan.float32))
+    device = resolve_device(plan.device, float32=plan.float32)
+    segmenter = load_segmenter(assay.cells.network.model, device, tile_frame(assay))
     if segmenter.digest != plan.digest:
         raise ModelError(
             f"was replaced while the run was going on: it is {segmenter.digest}, and {plan.digest} was planned",
@@ -173,6 +178,28 @@ def build_planned(assay: Assay, plan: SegmenterPlan) -> Segmenter:
             remedy="run the same command again",
         )
     return segmenter
+
+
+def tile_frame(assay: Assay) -> tuple[int, int]:
+    """Return a height and width that hold every tile of an assay, in analysis pixels; a GPU's frames are this large.
+
+    The halo is a length, so it has more pixels on a slide that is analysed at pixels a little smaller than the assay
+    names, see `slidescore.slide.plan_grid`.
+    """
+    least_mpp = assay.reading.mpp / (1.0 + assay.reading.snap_fraction)
+    side_px = assay.tiles.core_px + 2 * math.ceil(assay.tiles.halo_um / least_mpp)
+    side_px = math.ceil(side_px / FRAME_STEP_PX) * FRAME_STEP_PX
+    return side_px, side_px
+
+
+def release_memory(plan: SegmenterPlan) -> None:
+    """Let go of what an attempt that failed has left in a device's memory: other processes may be waiting for it."""
+    # Tracebacks hold on to what was computed, and errors that threads hand over to their tracebacks.
+    gc.collect()
+    if plan.device != "cpu":
+        from slidescore.nn.device import release_cached
+
+        release_cached()
 
 
 def extra_threads(plan: SegmenterPlan) -> int:

@@ -19,7 +19,7 @@ from slidescore.pipeline.journal import BLOCK_SECONDS, TileJournal, key_digest
 from slidescore.pipeline.judge import SlideIdentity, SlideResult, judge_slide
 from slidescore.pipeline.publish import write_slide_pictures, write_slide_tables
 from slidescore.pipeline.readers import PictureReader, WatchedReader
-from slidescore.pipeline.segmenters import SegmenterPlan, plan_segmenter
+from slidescore.pipeline.segmenters import SegmenterPlan, plan_segmenter, release_memory
 from slidescore.report.run_folder import SlideFolder
 from slidescore.scoring.tumor_model import refuse_other_cells
 from slidescore.slide import SlideReader, fingerprint, open_slide, slide_ids
@@ -237,6 +237,7 @@ def _measure_where_it_fits(
         if segmenter.device == CPU:
             raise
         problem = error.message
+    release_memory(segmenter)
     on_cpu = plan_segmenter(assay, CPU, float32=segmenter.float32)
     # What was planned stays planned: another model must not slip in with another device.
     analysis = measure(replace(on_cpu, digest=segmenter.digest))

@@ -151,7 +151,7 @@ def score_tile(reader: SlideReader, spec: TileSpec, context: TileContext) -> Til
     planes = separate(rgb, context.white, context.vectors)
     found = context.segmenter.segment(rgb, planes, valid, grid.analysis_mpp)
     sizes = compartment_sizes(context.cells, grid.analysis_mpp)
-    compartments = cut_compartments(found.nuclei, planes.dab_od, valid, sizes)
+    compartments = cut_compartments(found.nuclei, planes.dab_od, valid, sizes, found.boxes)
     measured = measure_cells(
         compartments,
         planes,
