@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from slidescore.slide import AnalysisGrid
 from slidescore.tissue import TissueMask
 
-STEP_PX = 64
+STEP_PX = 128
 """Sides of cores are multiples of this, counted from the corner of a tile's place: the fewer sizes, the fewer times a
 network is made ready for another one."""
 

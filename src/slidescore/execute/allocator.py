@@ -10,6 +10,8 @@ from __future__ import annotations
 import ctypes
 import sys
 
+import pyarrow as pa
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 """glibc, mallopt(3): how much free memory at the end of the heap goes back to the system; from which size on arrays
 have pages of their own; in how many heaps threads look for memory."""
@@ -32,3 +34,14 @@ def keep_freed_memory() -> bool:
     # One heap for all threads: those of threads are too small for such arrays. They seldom ask at the same time.
     wanted = ((M_ARENA_MAX, 1), (M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES), (M_TRIM_THRESHOLD, KEPT_BYTES))
     return all(bool(mallopt(which, value)) for which, value in wanted)
+
+
+def give_back_freed_memory() -> None:
+    """Hand all pages that hold nothing back to the system: those of Arrow's tables, and with glibc all others.
+
+    What is kept of each tile lies between arrays that come and go, so that after some hundred tiles half of the heap is
+    holes that nothing fits into.
+    """
+    pa.default_memory_pool().release_unused()
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)

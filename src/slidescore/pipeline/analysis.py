@@ -18,7 +18,7 @@ from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, paint_areas
 from slidescore.assay import Assay
 from slidescore.cells import TileCells, join_tiles
 from slidescore.errors import SlideOpenError
-from slidescore.execute import in_order
+from slidescore.execute import give_back_freed_memory, in_order
 from slidescore.pipeline.facts import colour_facts, degradations, slide_facts, stain_facts
 from slidescore.pipeline.integrity import integrity_facts
 from slidescore.pipeline.journal import TileJournal
@@ -32,12 +32,18 @@ from slidescore.pipeline.segmenters import (
     tile_threads,
 )
 from slidescore.pipeline.survey import find_witness, lay_squares, survey_slide
-from slidescore.pipeline.tile import NO_AREA, AreaSums, TileContext, TileResult, failed_tile, score_tile
+from slidescore.pipeline.tile import NO_AREA, NO_CELLS, AreaSums, TileContext, TileResult, failed_tile, score_tile
 from slidescore.pipeline.tile_table import tile_table
 from slidescore.qc.artifacts import excluded_squares, mark_cells
 from slidescore.slide import AnalysisGrid, SlideReader, read_analysis
 from slidescore.tiles import TileSpec, plan_tiles
 from slidescore.tissue import TissueMask
+
+STRIP_COLUMNS = 16
+"""Tiles are scored in strips of so many columns: the reader then still keeps what lies under a tile and the one below
+it, however wide the slide is."""
+TILES_BETWEEN_CLEARINGS = 16
+"""The heap grows no further than so many tiles let it: to some 1.3 instead of 1.6 GB where there are hundreds."""
 
 Progress = Callable[[int, int, int], None]
 """Called with tiles done, tiles in all, cells found so far."""
@@ -134,9 +140,13 @@ def analyze_slide(
             assay.stains, assay.tiles, squares, witness,
         )  # fmt: skip
         kept = journal.open(planned, context) if journal else {}
+        give_back_freed_memory()
         share = _Threads(threads, allowed, extra_threads(planned))
         results = _finish_tiles(readers, context, share, kept, journal, on_progress, shuffle_seed)
         joined = join_tiles(_seen_cells(results), duplicate_um=assay.tiles.duplicate_um, mpp=survey.resolution.mpp)
+        # The tiles' own tables are as large as the joined one.
+        results = [replace(result, cells=NO_CELLS) for result in results]
+        give_back_freed_memory()
         # After the seam pass: a tile knows the squares of its own cells only.
         out = excluded_squares(result.squares for result in results)
         cells = mark_cells(joined.cells, squares, grid.px_to_l0, out)
@@ -211,7 +221,9 @@ def _finish_tiles(
     shuffle_seed: int | None,
 ) -> list[TileResult]:
     """Score the tiles that are not kept from before; return all of them in the order of the plan."""
+    columns = context.plan.columns
     to_do = [spec for spec in context.plan.tiles if spec.index not in kept]
+    to_do.sort(key=lambda spec: (spec.index % columns // STRIP_COLUMNS, spec.index))
     if shuffle_seed is not None:
         random.Random(shuffle_seed).shuffle(to_do)
     results, n_cells = dict(kept), sum(result.cells.owned.num_rows for result in kept.values())
@@ -222,8 +234,11 @@ def _finish_tiles(
             if journal:
                 journal.add(result)
             n_cells += result.cells.owned.num_rows
+            if len(results) % TILES_BETWEEN_CLEARINGS == 0:
+                give_back_freed_memory()
             if on_progress:
                 on_progress(len(results), len(context.plan.tiles), n_cells)
+    give_back_freed_memory()
     if journal:
         journal.flush()
     return [results[spec.index] for spec in context.plan.tiles]

@@ -13,6 +13,7 @@ from typing import Any
 from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, load_annotations
 from slidescore.assay import DEFAULT_ASSAY, Assay, assay_digest, left_digest, load_assay
 from slidescore.errors import DeviceMemoryError
+from slidescore.execute import give_back_freed_memory
 from slidescore.pipeline.analysis import Progress, SlideAnalysis, analyze_slide
 from slidescore.pipeline.integrity import checked_notes, checked_status
 from slidescore.pipeline.journal import BLOCK_SECONDS, TileJournal, key_digest
@@ -162,7 +163,10 @@ def score_job(job: SlideJob, report: Callable[[tuple[int, int, int] | None], Non
         open_reader, job.assay, job.segmenter, job.identity, job.mpp, annotations, drawn,
         job.threads, job.allowed, _throttled(report), job.notes, journal, checked,
     )  # fmt: skip
+    # Tiles, and then tables, leave behind more than pictures need.
+    give_back_freed_memory()
     write_slide_tables(folder.work, result)
+    give_back_freed_memory()
     with PictureReader(open_reader) as reader:
         threads = min(job.threads, job.allowed()) if job.allowed else job.threads
         write_slide_pictures(folder.work, result, reader, annotations, overlay_mpp=job.overlay_mpp, threads=threads)

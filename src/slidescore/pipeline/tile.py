@@ -23,7 +23,7 @@ from slidescore.cells import (
     measure_cells,
     trace_outlines,
 )
-from slidescore.cells.table import pack_outlines
+from slidescore.cells.table import empty_cells, pack_outlines
 from slidescore.cells.types import LYMPHOCYTE, STROMAL, TUMOR
 from slidescore.pipeline.tile_sums import HISTOGRAM_BINS as HISTOGRAM_BINS
 from slidescore.pipeline.tile_sums import Core, CoreSums, sum_core
@@ -75,6 +75,7 @@ class AreaSums:
 
 
 NO_AREA = AreaSums(0.0, 0.0, 0.0, 0.0)
+NO_CELLS = TileCells(empty_cells(), np.zeros(0, dtype=bool), empty_cells())
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +206,12 @@ def failed_tile(spec: TileSpec, context: TileContext, reason: str) -> TileResult
         return AreaSums(float(mask.sum()) * pixel_um2, 0.0, 0.0, 0.0)
 
     nothing = np.zeros(HISTOGRAM_BINS, dtype=np.int32)
-    empty = build_cells({}, 0)
     return TileResult(
         spec,
         "failed",
         reason,
         pixel_um2,
-        TileCells(empty, np.zeros(0, dtype=bool), empty),
+        NO_CELLS,
         tissue_of(masks.wanted),
         {name: tissue_of(masks.wanted & mask) for name, mask in masks.regions.items()},
         {name: tissue_of(mask) for name, mask in masks.controls.items()},

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-CACHE_BYTES: Final = 128 * 2**20
-"""Of tiles of 256 px averaged 2 by 2 it holds 2,700: two rows of windows across 70,000 level-0 px of tissue."""
+CACHE_BYTES: Final = 64 * 2**20
+"""Of tiles of 256 px averaged 2 by 2 it holds 1,360: a row of windows across 33,000 level-0 px, twice a strip's width."""
 _MOST_SHARE: Final = 8
 """A tile that takes more than this part of the cache is not kept: it would push out all others."""
 
