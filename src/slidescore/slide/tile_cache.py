@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 CACHE_BYTES: Final = 64 * 2**20
-"""Of tiles of 256 px averaged 2 by 2 it holds 1,360: a row of windows across 33,000 level-0 px, twice a strip's width."""
+"""Of tiles of 256 px averaged 2 by 2 it holds 1,360: a row of windows across a strip, 33,000 level-0 px wide."""
 _MOST_SHARE: Final = 8
 """A tile that takes more than this part of the cache is not kept: it would push out all others."""
 
