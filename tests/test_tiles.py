@@ -110,10 +110,10 @@ def test_cores_hold_all_tissue_and_lie_in_their_places(places, core, margin, shi
 def test_a_core_is_cut_to_its_tissue_in_steps():
     grid = grid_of(2048, 1024)
     tissue = np.zeros((64, 128), bool)
-    tissue[5:9, 70:72] = True
+    tissue[10:18, 80:84] = True
     [tile] = plan_tiles(grid, tissue_of(grid, tissue), core_px=1024, halo_um=64.0).tiles
-    # Tissue from 80 to 144 down, 1,120 to 1,152 across; steps of 64 from the place's corner at 1,024.
-    assert (tile.x_px, tile.width_px, tile.y_px, tile.height_px) == (1088, 64, 64, 128)
+    # Tissue from 160 to 288 down, 1,280 to 1,344 across; steps of 128 from the place's corner at 1,024.
+    assert (tile.x_px, tile.width_px, tile.y_px, tile.height_px) == (1280, 128, 128, 256)
 
 
 def test_cores_meet_where_tissue_on_one_side_comes_near_their_border():
@@ -124,7 +124,7 @@ def test_cores_meet_where_tissue_on_one_side_comes_near_their_border():
     mask = tissue_of(grid, tissue)
     _, cut_off = plan_tiles(grid, mask, core_px=1024, halo_um=64.0).tiles
     _, met = plan_tiles(grid, mask, core_px=1024, halo_um=64.0, margin_um=6.0).tiles
-    assert cut_off.x_px == 1024 + 9 * 64
+    assert cut_off.x_px == 1024 + 4 * 128
     assert met.x_px == 1024
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import time
 from functools import partial
 from pathlib import Path
@@ -85,6 +86,8 @@ if "pause_s" in PLANTED:
     plant_pauses()
 
 if __name__ == "__main__":
+    # What a shell starts in the background ignores it, and so does all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from slidescore.cli.main import main
     from slidescore.pipeline import cohort
 
