@@ -29,7 +29,8 @@ from slidescore.assay import load_assay
 from slidescore.execute import keep_freed_memory
 from slidescore.pipeline.segmenters import build_segmenter
 from slidescore.pipeline.survey import find_witness, lay_squares, survey_slide
-from slidescore.pipeline.tile import TileContext, score_tile
+from slidescore.pipeline.tile import score_tile
+from slidescore.pipeline.tile_parts import TileContext
 from slidescore.slide import open_slide, read_analysis
 from slidescore.tiles import TileSpec, plan_tiles
 

@@ -328,8 +328,8 @@ class Stages:
             (tile, "cut_compartments", "compartments"),
             (tile, "measure_cells", "measure"),
             (tile, "measure_squares", "quality"),
-            (tile, "_own_cells", "own cells and outlines"),
-            (tile, "_sum_up", "sum up"),
+            (tile, "own_cells", "own cells and outlines"),
+            (tile, "sum_up", "sum up"),
         ):
             self._watch_thread(module, function, name)
 

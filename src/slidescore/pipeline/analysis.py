@@ -32,7 +32,8 @@ from slidescore.pipeline.segmenters import (
     tile_threads,
 )
 from slidescore.pipeline.survey import find_witness, lay_squares, survey_slide
-from slidescore.pipeline.tile import NO_AREA, NO_CELLS, AreaSums, TileContext, TileResult, failed_tile, score_tile
+from slidescore.pipeline.tile import failed_tile, score_tile
+from slidescore.pipeline.tile_parts import NO_AREA, NO_CELLS, AreaSums, TileContext, TileResult
 from slidescore.pipeline.tile_table import tile_table
 from slidescore.qc.artifacts import excluded_squares, mark_cells
 from slidescore.slide import AnalysisGrid, SlideReader, read_analysis

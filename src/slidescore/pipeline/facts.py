@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from slidescore.pipeline.survey import Survey
-from slidescore.pipeline.tile import TileResult
+from slidescore.pipeline.tile_parts import TileResult
 from slidescore.qc.glass import measure_glass, measure_light
 from slidescore.qc.stain_check import measure_stain
 from slidescore.qc.stain_counts import add_colours
