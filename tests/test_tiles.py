@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from slidescore.slide import AnalysisGrid, ArrayReader, plan_grid
-from slidescore.tiles import TilePlan, plan_tiles
+from slidescore.slide.tile_cache import TileCache
+from slidescore.tiles import TilePlan, TileSpec, plan_tiles
 from slidescore.tissue import TissueMask
 
 
@@ -126,6 +129,28 @@ def test_cores_meet_where_tissue_on_one_side_comes_near_their_border():
     _, met = plan_tiles(grid, mask, core_px=1024, halo_um=64.0, margin_um=6.0).tiles
     assert cut_off.x_px == 1024 + 4 * 128
     assert met.x_px == 1024
+
+
+@pytest.mark.parametrize("halo", [128, 132])
+@pytest.mark.parametrize(("factor", "jpeg_px"), [(2, 256), (2, 512), (1, 256), (1, 512)])
+def test_a_halo_costs_hardly_a_second_decoding(halo, factor, jpeg_px):
+    # Analysis pixels at `factor` level-0 pixels each, 12 tiles down a slide of 40 columns, all of it tissue.
+    places = [(row, column) for row in range(12) for column in range(40)]
+    specs = [TileSpec(row * 40 + column, column * 1024, row * 1024, 1024, 1024) for row, column in places]
+    planned = TilePlan(tuple(specs), 1024, halo, 40, (0, 0))
+    cache, decoded = TileCache(), []
+    kept = np.empty((jpeg_px // factor, jpeg_px // factor, 3), np.uint8)
+
+    def decode(key):
+        decoded.append(key)
+        return kept
+
+    for spec in planned.in_strips():
+        first = [max(at - halo, 0) * factor // jpeg_px for at in (spec.x_px, spec.y_px)]
+        end = [-(-(at + 1024 + halo) * factor // jpeg_px) for at in (spec.x_px, spec.y_px)]
+        for key in ((row, column) for row in range(first[1], end[1]) for column in range(first[0], end[0])):
+            cache.get(key, partial(decode, key))
+    assert len(decoded) < 1.12 * len(set(decoded))
 
 
 @pytest.mark.parametrize(("mpp", "halo"), [(0.5, 80), (0.51, 79), (0.3, 134)])

@@ -16,8 +16,11 @@ from slidescore.slide import AnalysisGrid
 from slidescore.tissue import TissueMask
 
 STEP_PX = 128
-"""Sides of cores are multiples of this, counted from the corner of a tile's place: the fewer sizes, the fewer times a
-network is made ready for another one."""
+"""Sides of cores are multiples of this, counted from the corner of a tile's place, unless the place ends before: the
+fewer sizes, the fewer times a network is made ready for another one."""
+STRIP_COLUMNS = 8
+"""Tiles are scored in strips of so many columns: the reader then still keeps what lies under a tile and the one below
+it, however wide the slide is, also where its own tiles are large or level 0 is not averaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,10 @@ class TilePlan:
     halo_px: int
     columns: int
     origin_px: tuple[int, int]
+
+    def in_strips(self) -> list[TileSpec]:
+        """List the tiles strip by strip, each row by row: neighbours come soon after one another."""
+        return sorted(self.tiles, key=lambda spec: (spec.index % self.columns // STRIP_COLUMNS, spec.index))
 
     def index_at(self, x_px: NDArray[np.float64], y_px: NDArray[np.float64]) -> NDArray[np.int32]:
         """Return the tile whose half-open place holds each point (analysis pixels); int32, (N,)."""
@@ -120,7 +127,8 @@ def _cut_to_tissue(place: TileSpec, margin_px: int, grid: AnalysisGrid, tissue: 
 
 def _in_steps(first_px: float, end_px: float, place_px: int, side_px: int) -> tuple[int, int]:
     """Widen a stretch to steps of its place, along one axis, and cut it to the place; returns start and length."""
-    first = min(max(math.floor((first_px - place_px) / STEP_PX), 0) * STEP_PX, side_px - 1)
+    last_step = (side_px - 1) // STEP_PX
+    first = min(max(math.floor((first_px - place_px) / STEP_PX), 0), last_step) * STEP_PX
     end = min(max(math.ceil((end_px - place_px) / STEP_PX) * STEP_PX, first + 1), side_px)
     return place_px + first, end - first
 

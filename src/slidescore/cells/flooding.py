@@ -10,6 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from slidescore.cells.parts import unite
 from slidescore.kernels import kernel
 
 TOP_OD, STEP_OD, N_STEPS = 2.0, 0.002, 1500
@@ -111,21 +112,13 @@ def _list_parts(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.
                 above += 1
             other = above
             while other < here and begin[other] + columns < end[n]:
-                one, two = _root(part, other), _root(part, n)
-                part[max(one, two)] = min(one, two)
+                unite(part, other, n)
                 other += 1
             n += 1
         above = here
     for i in range(n):
         part[i] = part[part[i]]
     return begin[:n], end[:n], part[:n]
-
-
-@kernel
-def _root(part: NDArray[np.int64], i: int) -> int:
-    while part[i] != i:
-        i = part[i]
-    return i
 
 
 @numba.njit(nogil=True, inline="always")  # type: ignore[untyped-decorator]

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from slidescore.cells.parts import root, unite
 from slidescore.kernels import kernel
 
 Plane = NDArray[np.float32]
@@ -103,27 +104,14 @@ def _join_tops(places: NDArray[np.int64], width: int) -> NDArray[np.int64]:
         place = places[i]
         x = place % width
         if i > 0 and x > 0 and places[i - 1] == place - 1:
-            _unite(part, i - 1, i)
+            unite(part, i - 1, i)
         # Pixels come in reading order, and so do their neighbours in the row above.
         while above < i and places[above] < place - width - min(x, 1):
             above += 1
         at = above
         while at < i and places[at] <= place - width + (x + 1 < width):
-            _unite(part, at, i)
+            unite(part, at, i)
             at += 1
     for i in range(n):
-        part[i] = _root(part, i)
+        part[i] = root(part, i)
     return part
-
-
-@kernel
-def _root(part: NDArray[np.int64], i: int) -> int:
-    while part[i] != i:
-        i = part[i]
-    return i
-
-
-@kernel
-def _unite(part: NDArray[np.int64], i: int, j: int) -> None:
-    i, j = _root(part, i), _root(part, j)
-    part[max(i, j)] = min(i, j)

@@ -73,7 +73,7 @@ def join_cells(tables: Iterable[pa.Table], wanted: NDArray[np.bool_] | None = No
     Parameters
     ----------
     tables
-        Cells; their outlines, most of the memory, are copied once.
+        Cells of any number of tiles.
     wanted
         bool, (N,), which rows of all tables one after the other to take; None for all.
     """
@@ -81,7 +81,10 @@ def join_cells(tables: Iterable[pa.Table], wanted: NDArray[np.bool_] | None = No
     keys = table.select(["tile", "y", "x"])
     rows = np.arange(table.num_rows) if wanted is None else np.flatnonzero(wanted)
     order = pc.sort_indices(keys.take(rows), sort_keys=[(name, "ascending") for name in keys.column_names])
-    table = table.take(rows[order.to_numpy()]).combine_chunks()
+    order = pa.array(rows[order.to_numpy()])
+    # Column by column: what taking needs besides is then a column's, not the table's.
+    columns = [column.take(order).combine_chunks() for column in table.columns]
+    table = pa.table(columns, schema=table.schema)
     return replace_column(table, "cell_id", pa.array(np.arange(table.num_rows, dtype=np.int64)))
 
 

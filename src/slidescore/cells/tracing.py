@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from slidescore.cells.parts import unite
 from slidescore.kernels import kernel
 
 Labels = NDArray[np.int32]
@@ -115,19 +116,10 @@ def _look_over(
             n_parts += 1
             for other in range(above, here):
                 if stretches[other, 0] <= x and stretches[other, 1] >= begin:
-                    one, two = _root(part, other), _root(part, n)
-                    n_parts -= one != two
-                    part[two] = one
+                    n_parts -= unite(part, other, n)
             n += 1
         above = here
     return stretches[0, 0], first_y, n_parts == 1
-
-
-@kernel
-def _root(part: NDArray[np.int64], i: int) -> int:
-    while part[i] != i:
-        i = part[i]
-    return i
 
 
 @kernel

@@ -63,6 +63,7 @@ class Desk:
             room(places, dtype=torch.bool),
         )
         self.pixels: NDArray[np.uint8] = self.tensors[0].numpy()
+        self.pixels[:] = GLASS
         self.shapes: Float = self.tensors[1].numpy()
         self.types: Float = self.tensors[2].numpy()
         self.finite: NDArray[np.bool_] = self.tensors[3].numpy()

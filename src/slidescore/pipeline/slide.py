@@ -138,7 +138,7 @@ def score_slide(
 def score_job(job: SlideJob, report: Callable[[tuple[int, int, int] | None], None]) -> SlideOutcome:
     """Score one slide into its folder; runs in a worker process.
 
-    What it reports are tiles done, tiles in all and cells, or None after any other piece of work: see `run_tasks`.
+    What it reports are tiles done, tiles in all and cells, or None after any other piece of work: see `Workers.run`.
 
     Raises
     ------
