@@ -40,7 +40,7 @@ from slidescore.slide import AnalysisGrid, SlideReader, read_analysis
 from slidescore.tiles import TileSpec, plan_tiles
 from slidescore.tissue import TissueMask
 
-TILES_BETWEEN_CLEARINGS = 16
+TILES_BETWEEN_CLEARINGS = 8
 """Holes in the heap are handed back so often. A section of 459 tiles then needs 1.5 GB at its peak, and 2.2 without."""
 
 Progress = Callable[[int, int, int], None]
