@@ -26,9 +26,11 @@ from skimage.transform import downscale_local_mean
 
 from slidescore.annotations import NO_ANNOTATIONS
 from slidescore.assay import load_assay
+from slidescore.execute import keep_freed_memory
 from slidescore.pipeline.segmenters import build_segmenter
 from slidescore.pipeline.survey import find_witness, lay_squares, survey_slide
-from slidescore.pipeline.tile import TileContext, score_tile
+from slidescore.pipeline.tile import score_tile
+from slidescore.pipeline.tile_parts import TileContext
 from slidescore.slide import open_slide, read_analysis
 from slidescore.tiles import TileSpec, plan_tiles
 
@@ -63,6 +65,7 @@ def main() -> None:
     parser.add_argument("slide", type=Path)
     parser.add_argument("--tiles", type=int, default=6, help="tiles to time, spread over the slide")
     arguments = parser.parse_args()
+    keep_freed_memory()  # as every process of a run does; the plain way gains as well
     assay = load_assay().assay
     with open_slide(arguments.slide) as reader, openslide.OpenSlide(arguments.slide) as plain:
         afar = survey_slide(reader, assay)

@@ -18,7 +18,7 @@ SOURCES = {
 
 # From the ground up. A room imports itself and the floors below it; rooms on one floor do not see one another.
 FLOORS = (
-    {"errors", "geometry", "version"},
+    {"errors", "geometry", "kernels", "version"},
     {"assay", "stain"},
     {"slide", "execute"},
     {"tissue", "annotations"},

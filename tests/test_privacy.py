@@ -350,10 +350,11 @@ def test_annotations_and_checksums_are_found_by_the_slides_own_names(trial: Tria
 
 
 def test_a_slide_that_is_lost_while_it_is_drawn_is_not_named(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lost(reader: PictureReader, *_: object) -> NoReturn:
+    def lost(reader: PictureReader, *_: object, **__: object) -> NoReturn:
         raise SlideOpenError("no such file", where=str(trial.slides / "patient.svs"))
 
     monkeypatch.setattr(PictureReader, "read_region", lost)
+    monkeypatch.setattr(PictureReader, "read_means", lost)
     key = trial.slides.parent / "key.csv"
     trial.run("rescore", "hidden", "--out", "hidden4", "--assay", "second.yaml", "--key", key, code=3)
     assert found_in(trial, trial.place / "hidden4", list(TOKENS.values())) == []

@@ -40,6 +40,10 @@ class Area:
     name: str
     geometry: BaseGeometry
 
+    def widened(self, by_l0: float) -> Area:
+        """Return the area with a rim around it, `by_l0` level-0 px wide."""
+        return replace(self, geometry=shapely.buffer(self.geometry, by_l0))
+
 
 @dataclass(frozen=True, slots=True)
 class AnnotationSet:

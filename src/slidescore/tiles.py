@@ -1,4 +1,8 @@
-"""Cutting the analysis grid into tiles: a core that owns its cells, and a halo that lets them be seen whole."""
+"""Cutting the analysis grid into tiles: a core that owns its cells, and a halo that lets them be seen whole.
+
+A core is the part of a place of a regular grid that holds tissue, so that ragged tissue does not cost what the glass
+around it would.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,19 @@ from numpy.typing import NDArray
 from slidescore.slide import AnalysisGrid
 from slidescore.tissue import TissueMask
 
+STEP_PX = 128
+"""Sides of cores are multiples of this, counted from the corner of a tile's place, unless the place ends before: the
+fewer sizes, the fewer times a network is made ready for another one."""
+STRIP_COLUMNS = 8
+"""Tiles are scored in strips of so many columns: the reader then still keeps what lies under a tile and the one below
+it, however wide the slide is, also where its own tiles are large or level 0 is not averaged."""
+
 
 @dataclass(frozen=True, slots=True)
 class TileSpec:
     """One tile's core, in analysis pixels of the slide's grid.
 
-    `index` counts all tiles of the grid row by row, tissue or not, so it depends on nothing but the grid.
+    `index` counts all places of the grid row by row, tissue or not, so it depends on nothing but the grid.
     """
 
     index: int
@@ -35,11 +46,12 @@ class TilePlan:
     tiles
         Tiles whose core holds tissue, by index.
     core_px, halo_px
-        Side of a core and width of the halo around it, in analysis pixels.
+        Side of a place in the grid, which a core fills or lies in, and width of the halo around a core; analysis
+        pixels.
     columns
-        Tiles in a row of the whole grid.
+        Places in a row of the whole grid.
     origin_px
-        Where the first core begins; (0, 0) but in tests of invariance.
+        Where the first place begins; (0, 0) but in tests of invariance.
     """
 
     tiles: tuple[TileSpec, ...]
@@ -48,8 +60,12 @@ class TilePlan:
     columns: int
     origin_px: tuple[int, int]
 
+    def in_strips(self) -> list[TileSpec]:
+        """List the tiles strip by strip, each row by row: neighbours come soon after one another."""
+        return sorted(self.tiles, key=lambda spec: (spec.index % self.columns // STRIP_COLUMNS, spec.index))
+
     def index_at(self, x_px: NDArray[np.float64], y_px: NDArray[np.float64]) -> NDArray[np.int32]:
-        """Return the tile whose half-open core holds each point (analysis pixels); int32, (N,)."""
+        """Return the tile whose half-open place holds each point (analysis pixels); int32, (N,)."""
         column = np.floor((x_px - self.origin_px[0]) / self.core_px).astype(np.int32)
         row = np.floor((y_px - self.origin_px[1]) / self.core_px).astype(np.int32)
         return row * np.int32(self.columns) + column
@@ -61,6 +77,7 @@ def plan_tiles(
     *,
     core_px: int,
     halo_um: float,
+    margin_um: float = 0.0,
     origin_px: tuple[int, int] = (0, 0),
 ) -> TilePlan:
     """List the tiles that hold tissue.
@@ -72,15 +89,19 @@ def plan_tiles(
     tissue
         The tissue to cover.
     core_px
-        Side of a core in analysis pixels.
+        Side of a place in the grid of tiles in analysis pixels.
     halo_um
         Width of the halo.
+    margin_um
+        Tissue outside a place and this near counts too when its core is cut to the tissue. With the width of a seam,
+        the cores of neighbours meet wherever a cell may lie across their border.
     origin_px
         Shift of the tile grid, at most 0 in each axis and more than -core_px.
     """
     x0, y0 = origin_px
     columns = math.ceil((grid.width_px - x0) / core_px)
     rows = math.ceil((grid.height_px - y0) / core_px)
+    margin_px = math.ceil(margin_um / grid.analysis_mpp)
     tiles = []
     for row in range(rows):
         for column in range(columns):
@@ -88,14 +109,44 @@ def plan_tiles(
             x, y = max(left, 0), max(top, 0)
             width = min(left + core_px, grid.width_px) - x
             height = min(top + core_px, grid.height_px) - y
-            spec = TileSpec(row * columns + column, x, y, width, height)
-            if _holds_tissue(spec, grid, tissue):
-                tiles.append(spec)
+            place = TileSpec(row * columns + column, x, y, width, height)
+            if _tissue_box(place, 0, grid, tissue) is not None:
+                tiles.append(_cut_to_tissue(place, margin_px, grid, tissue))
     return TilePlan(tuple(tiles), core_px, math.ceil(halo_um / grid.analysis_mpp), columns, origin_px)
 
 
-def _holds_tissue(spec: TileSpec, grid: AnalysisGrid, tissue: TissueMask) -> bool:
+def _cut_to_tissue(place: TileSpec, margin_px: int, grid: AnalysisGrid, tissue: TissueMask) -> TileSpec:
+    """Leave of a place the smallest rectangle, in steps, that holds its tissue and what lies on its rim."""
+    box = _tissue_box(place, margin_px, grid, tissue)
+    if box is None:
+        return place
+    x, width = _in_steps(box[0], box[2], place.x_px, place.width_px)
+    y, height = _in_steps(box[1], box[3], place.y_px, place.height_px)
+    return TileSpec(place.index, x, y, width, height)
+
+
+def _in_steps(first_px: float, end_px: float, place_px: int, side_px: int) -> tuple[int, int]:
+    """Widen a stretch to steps of its place, along one axis, and cut it to the place; returns start and length."""
+    last_step = (side_px - 1) // STEP_PX
+    first = min(max(math.floor((first_px - place_px) / STEP_PX), 0), last_step) * STEP_PX
+    end = min(max(math.ceil((end_px - place_px) / STEP_PX) * STEP_PX, first + 1), side_px)
+    return place_px + first, end - first
+
+
+def _tissue_box(
+    place: TileSpec, margin_px: int, grid: AnalysisGrid, tissue: TissueMask
+) -> tuple[float, float, float, float] | None:
+    """Return first x, first y, end x, end y of the tissue in a place and its margin, in analysis pixels, if any."""
     scale = grid.px_to_l0 / tissue.l0_per_px
-    x, y = math.floor(spec.x_px * scale), math.floor(spec.y_px * scale)
-    x_end, y_end = math.ceil((spec.x_px + spec.width_px) * scale), math.ceil((spec.y_px + spec.height_px) * scale)
-    return bool(tissue.tissue[y:y_end, x:x_end].any())
+    x, y = math.floor((place.x_px - margin_px) * scale), math.floor((place.y_px - margin_px) * scale)
+    x, y = max(x, 0), max(y, 0)
+    x_end = math.ceil((place.x_px + place.width_px + margin_px) * scale)
+    y_end = math.ceil((place.y_px + place.height_px + margin_px) * scale)
+    window = tissue.tissue[y:y_end, x:x_end]
+    rows, columns = np.flatnonzero(window.any(axis=1)), np.flatnonzero(window.any(axis=0))
+    if len(rows) == 0:
+        return None
+    return (
+        (x + int(columns[0])) / scale, (y + int(rows[0])) / scale,
+        (x + int(columns[-1]) + 1) / scale, (y + int(rows[-1]) + 1) / scale,
+    )  # fmt: skip

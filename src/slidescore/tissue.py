@@ -78,7 +78,10 @@ class TissueMask:
         rows = np.floor((y_l0 + (np.arange(shape[0]) + 0.5) * l0_per_px) / self.l0_per_px).astype(int)
         columns = np.floor((x_l0 + (np.arange(shape[1]) + 0.5) * l0_per_px) / self.l0_per_px).astype(int)
         height, width = self.tissue.shape
-        out: NDArray[np.bool_] = self.tissue[np.clip(rows, 0, height - 1)][:, np.clip(columns, 0, width - 1)].copy()
+        row = np.clip(rows, 0, height - 1)
+        # Columns first, of the few rows that are met: a row of the mask covers many rows of pixels.
+        lines = self.tissue[row[0] : row[-1] + 1][:, np.clip(columns, 0, width - 1)]
+        out: NDArray[np.bool_] = lines[row - row[0]]
         out[(rows < 0) | (rows >= height)] = False
         out[:, (columns < 0) | (columns >= width)] = False
         return out

@@ -6,7 +6,7 @@ from importlib import metadata
 
 NUMERIC_LIBRARIES = (
     "numpy", "scipy", "scikit-image", "opencv-python-headless", "numba", "torch",
-    "openslide-bin", "tifffile", "imagecodecs", "pillow",
+    "openslide-bin", "simplejpeg", "tifffile", "imagecodecs", "pillow",
 )  # fmt: skip
 """Libraries whose version can change a pixel or a number."""
 

@@ -13,7 +13,9 @@ from scipy.ndimage import distance_transform_edt
 
 from slidescore.assay import load_assay
 from slidescore.cells import Compartments, cut_compartments
-from slidescore.cells.compartments import find_guard, find_membranes, grow_cells
+from slidescore.cells.candidates import bounding_boxes
+from slidescore.cells.growing import grow_nuclei
+from slidescore.cells.rims import find_guard, find_membranes
 from slidescore.pipeline.tile import compartment_sizes
 
 MPP = 0.5
@@ -91,7 +93,7 @@ def test_no_cell_reaches_farther_than_the_expansion(seed, count):
 @fields
 def test_a_pixel_goes_to_the_nearest_nucleus(seed, count):
     nuclei, _, usable = random_field(seed, count)
-    cells, _ = grow_cells(nuclei, usable, reach_px=SIZES.expansion_px)
+    cells = grow_nuclei(nuclei, usable, bounding_boxes(nuclei, int(nuclei.max())), SIZES.expansion_px).cells
     if not nuclei.any():
         assert not cells.any()
         return

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import phantom as ph
 from slidescore.cells import CellMeasurements, Compartments, measure_cells
-from slidescore.cells.compartments import find_guard
 from slidescore.cells.measure import MIN_CLEAR_PIXELS
+from slidescore.cells.rims import find_guard
 from slidescore.stain import StainPlanes, StainVectors, separate
 
 COMPARTMENTS = ("nucleus", "cytoplasm", "membrane", "cell")
@@ -93,7 +93,7 @@ def random_field(seed: int) -> tuple[Compartments, StainPlanes]:
     cells = rng.integers(0, rng.integers(1, 6), SHAPE).astype(np.int32)
     nuclei = np.where(flags[0], cells, 0).astype(np.int32)
     od = rng.uniform(-0.1, 2.0, (2, *SHAPE)).astype(np.float32)
-    planes = StainPlanes(od[0], od[1], np.zeros(SHAPE, np.float32))
+    planes = StainPlanes(od[0], od[1])
     return Compartments(nuclei, cells, flags[1] & (cells > 0) & (nuclei == 0), flags[2]), planes
 
 

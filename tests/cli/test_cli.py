@@ -89,6 +89,7 @@ def test_a_failed_slide_gives_exit_3_and_its_reason(slide: Path, tmp_path: Path)
         (("score", "SLIDE", "--out", "OUT", "--mpp", "9"), "--mpp"),
         (("score", "SLIDE", "--out", "OUT", "--device", "gpu"), "use auto, cpu, cuda or cuda:N"),
         (("score", "SLIDE", "--out", "OUT", "--assay", "classical.yaml", "--device", "cuda:99"), "--device cuda:99"),
+        (("score", "SLIDE", "--out", "OUT", "--device", "cpu,cpu"), "cpu is named twice"),
         (("score", "SLIDE", "--out", "OUT", "--overlay-mpp", "fine"), "um per pixel"),
         (("score", "SLIDE", "--out", "OUT", "--roi", "nowhere"), "nowhere"),
         (("score", "nowhere", "--out", "OUT"), "nowhere"),

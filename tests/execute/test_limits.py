@@ -15,7 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from slidescore.execute import Limits, TaskTimeoutError, Workers, local, run_tasks
+from slidescore.execute import Limits, TaskTimeoutError, Workers, run_tasks
+from slidescore.execute import child as child_module
 
 NO_PROGRESS_S = 3.0
 NO_PROGRESS = Limits(no_progress_s=NO_PROGRESS_S)
@@ -171,7 +172,7 @@ def test_time_in_which_the_supervisor_itself_was_suspended_does_not_count():
     with Workers(Limits(no_progress_s=60.0, total_s=100.0)) as workers:
         child: Any = Undying()
         long_ago = time.monotonic() - 3600.0
-        worker = local._Worker(child, ours, task=0, begun=long_ago, heard=long_ago + 1.0)
+        worker = child_module.Child(child, ours, task=0, begun=long_ago, heard=long_ago + 1.0)
         workers._workers.append(worker)
         workers._looked = long_ago + 2.0
         workers._end_overdue(lambda *both: ended.append(both))
@@ -186,11 +187,11 @@ def test_time_in_which_the_supervisor_itself_was_suspended_does_not_count():
 def test_a_child_that_cannot_be_killed_is_left_behind():
     ours, theirs = multiprocessing.Pipe()
     child: Any = Undying()
-    local._children().add(child)
+    child_module._children().add(child)
     with Workers() as workers:
-        workers._workers.append(local._Worker(child, ours, task=0))
+        workers._workers.append(child_module.Child(child, ours, task=0))
     theirs.close()
     assert child.calls[0] == "kill"
     # Else this process would wait for it at its own end.
-    assert child not in local._children()
+    assert child not in child_module._children()
     assert ours.closed

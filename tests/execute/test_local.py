@@ -7,12 +7,13 @@ import os
 import re
 import signal
 import sys
+import time
 from typing import Any
 
 import pytest
 
 from slidescore.errors import SlideOpenError, SlidescoreError
-from slidescore.execute import UnforeseenError, WorkerCrashError, Workers, available_cores, run_tasks
+from slidescore.execute import UnforeseenError, WorkerCrashError, Workers, available_cores, cores_now, run_tasks
 
 
 def work(task: Any, report: Any) -> Any:
@@ -42,7 +43,23 @@ def work(task: Any, report: Any) -> Any:
             return n
         case "pid":
             return os.getpid()
+        case ("cores", wanted):
+            return wait_for_cores(wanted)
+        case (slot, "die"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        case (slot, "place"):
+            return slot, os.getpid()
     return ("done", task)
+
+
+def wait_for_cores(wanted: int) -> list[int]:
+    """The shares that this process was told, until it is the wanted one."""
+    shares, end = [cores_now()], time.monotonic() + 60.0
+    while shares[-1] != wanted and time.monotonic() < end:
+        time.sleep(0.005)
+        if cores_now() != shares[-1]:
+            shares.append(cores_now())
+    return shares
 
 
 def run(tasks: list[Any], n_workers: int) -> tuple[dict[int, Any], list[tuple[int, Any]]]:
@@ -197,3 +214,56 @@ def test_a_killed_process_is_said_to_have_been_killed(mishaps):
 
 def test_at_least_one_core_is_usable():
     assert available_cores() >= 1
+
+
+def give(tasks: list[Any], n_workers: int, **named: Any) -> list[Any]:
+    """Run tasks; what each ended with."""
+    ends: dict[int, Any] = {}
+    with Workers() as workers:
+        workers.run(
+            work, tasks, n_workers=n_workers, on_report=lambda *both: None, on_end=ends.__setitem__, **named
+        )  # fmt: skip
+    return [ends[number] for number in range(len(tasks))]
+
+
+def test_a_process_keeps_its_place_and_its_successor_gets_it():
+    """Each place has a device: a process that dies must not move the others to another one."""
+    tasks = ["place", "place", "die", "place", "place", "die", "place", "place"]
+    ends = give(tasks, 2, fit=lambda task, slot: (slot, task))
+    slots: dict[int, set[int]] = {}
+    for end in ends:
+        if not isinstance(end, WorkerCrashError):
+            slots.setdefault(end[1], set()).add(end[0])
+    assert all(len(places) == 1 for places in slots.values())
+    assert set.union(*slots.values()) <= {0, 1}
+    assert sum(isinstance(end, WorkerCrashError) for end in ends) == 2
+
+
+def test_all_cores_go_to_whoever_is_still_at_work():
+    # Three share 7 as 3, 2, 2; each ends when it is told its number, so at last one has all of them.
+    ends = give([("cores", 7), ("cores", 3), ("cores", 2)], 3, n_cores=7)
+    assert ends[0][-1] == 7
+    assert ends[2][-1] == 2
+    assert all(1 <= share <= 7 for shares in ends for share in shares)
+    assert give([("cores", 1)], 1) == [[1]]
+
+
+def test_a_process_that_nobody_supervises_has_one_core():
+    assert cores_now() == 1
+
+
+@pytest.mark.parametrize(("task", "kept"), [("slide", True), ("divide", False), ("memory", False)])
+def test_a_process_in_which_something_unforeseen_happened_is_not_used_again(task, kept):
+    """A GPU, say, fails a process for ever after one fault: the next slide must not pay for it."""
+    with Workers() as workers:
+        before, error, after = do(workers, ["pid", task, "pid"])
+    assert isinstance(error, SlidescoreError)
+    assert (after == before) is kept
+    assert isinstance(after, int)
+
+
+def test_unforeseen_ends_in_a_row_cost_nobody_else_their_turn():
+    """A task given to a process that is about to end would be given again once, and no second time."""
+    tasks = ["divide"] * 4 + ["pid"] * 2
+    ends = give(tasks, 2)
+    assert [type(end) for end in ends] == [UnforeseenError] * 4 + [int] * 2

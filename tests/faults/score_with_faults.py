@@ -6,6 +6,8 @@ Run by `interrupted.start`. What is planted is JSON in SLIDESCORE_PLANTED_FAULTS
   looking at it, then waits for the pipe as it would for a file system that has stopped answering.
 - `disk_full`: after so many files written whole in a `worker` or in the `main` process (`where`), `marker` is made, and
   from then on no process can write.
+- `pause_s`: so long a worker rests after each block of tiles that it has kept, so that there is a moment to stop it in,
+  however few a watcher is granted.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,13 +65,29 @@ def plant_full_disk() -> None:
     os.fsync = full_sync
 
 
+def plant_pauses() -> None:
+    from slidescore.pipeline import journal
+
+    write = journal.write_block
+
+    def write_and_rest(*arguments: Any) -> None:
+        write(*arguments)
+        time.sleep(PLANTED["pause_s"])
+
+    journal.write_block = write_and_rest
+
+
 # Workers import this file too.
 if "pipe" in PLANTED:
     plant_stalls()
 if "disk_full" in PLANTED:
     plant_full_disk()
+if "pause_s" in PLANTED:
+    plant_pauses()
 
 if __name__ == "__main__":
+    # What a shell starts in the background ignores it, and so does all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from slidescore.cli.main import main
     from slidescore.pipeline import cohort
 

@@ -7,9 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from slidescore.errors import InputError
+from slidescore.errors import DeviceError, DeviceMemoryError, InputError
 from slidescore.nn import device as device_module
-from slidescore.nn.device import Device, cpu_gains_from_bf16, cpu_has_bf16, list_gpus, one_thread_each, resolve_device
+from slidescore.nn.device import (
+    Device,
+    cpu_gains_from_bf16,
+    cpu_has_bf16,
+    list_gpus,
+    memory_of,
+    one_thread_each,
+    release_cached,
+    resolve_device,
+    resolve_devices,
+)
 
 
 @pytest.fixture
@@ -30,10 +40,10 @@ def machine(monkeypatch):
     [
         (0, True, "auto", "cpu", "cpu-bf16"),
         (0, False, "auto", "cpu", "cpu-float32"),
-        (2, True, "auto", "cuda:0", "cuda-float16"),
+        (2, True, "auto", "cuda:0", "cuda-float16x4"),
         (2, True, "cpu", "cpu", "cpu-bf16"),
-        (2, True, "cuda", "cuda:0", "cuda-float16"),
-        (2, True, "cuda:1", "cuda:1", "cuda-float16"),
+        (2, True, "cuda", "cuda:0", "cuda-float16x4"),
+        (2, True, "cuda:1", "cuda:1", "cuda-float16x4"),
     ],
 )
 def test_a_device_and_its_precision(machine, gpus, bf16, asked, name, profile):
@@ -43,11 +53,43 @@ def test_a_device_and_its_precision(machine, gpus, bf16, asked, name, profile):
     assert found.hardware == ("CPU" if name == "cpu" else f"GPU {name[-1]}")
 
 
-@pytest.mark.parametrize(("asked", "profile"), [("cpu", "cpu-float32"), ("cuda", "cuda-float32")])
+@pytest.mark.parametrize(("asked", "profile"), [("cpu", "cpu-float32"), ("cuda", "cuda-float32x4")])
 def test_single_precision_can_be_had_everywhere(machine, asked, profile):
     machine(gpus=1)
     found = resolve_device(asked, float32=True)
     assert (found.profile, found.dtype) == (profile, torch.float32)
+
+
+def test_several_devices_of_one_kind(machine, monkeypatch):
+    machine(gpus=3)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "GPU")
+    assert [device.name for device in resolve_devices("cuda:0,cuda:2")] == ["cuda:0", "cuda:2"]
+    assert [device.name for device in resolve_devices("cuda:1,cuda")] == ["cuda:1", "cuda:0"]
+    assert resolve_devices("auto") == (resolve_device("auto"),)
+    assert resolve_devices("cpu", float32=True) == (resolve_device("cpu", float32=True),)
+    assert {device.profile for device in resolve_devices("cuda:0,cuda:1", float32=True)} == {"cuda-float32x4"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("cuda:0,cuda:1", "cuda:1 (GPU 1) computes otherwise than cuda:0 (GPU 0)"),
+        ("cuda:0,cpu", "cpu (CPU) computes otherwise than cuda:0 (GPU 0)"),
+        ("cuda:0,cuda", "cuda:0 is named twice"),
+        ("cpu,cpu", "cpu is named twice"),
+        ("cuda:0,cuda:7", "there is no such GPU: 2 found"),
+        ("auto,cuda:0", "no such devices"),
+        ("cuda:0,", "no such devices"),
+        ("cuda:0, cuda:1", "no such devices"),
+        ("", "no such device"),
+    ],
+)
+def test_devices_that_do_not_go_together_are_one_line(machine, asked, said):
+    machine(gpus=2)
+    with pytest.raises(InputError) as caught:
+        resolve_devices(asked)
+    assert said in str(caught.value)
+    assert caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -165,3 +207,48 @@ def test_a_thread_that_computed_beside_another_does_not_make_one_the_rule():
 def test_a_device_says_whether_it_is_a_gpu():
     assert Device("cuda:1", "float16", "x").is_cuda
     assert not Device("cpu", "bf16", "CPU").is_cuda
+
+
+SAID = [
+    torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    getattr(torch, "AcceleratorError", RuntimeError)("CUDA error: out of memory"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to ..."),
+]
+
+
+@pytest.mark.parametrize("error", SAID)
+def test_however_want_of_memory_is_said_it_is_one_line(error):
+    """A card that others have filled says it when a context or a page-locked piece is asked for, in other words."""
+    with pytest.raises(DeviceMemoryError) as caught, memory_of(Device("cuda:1", "float16", "GPU")):
+        raise error
+    assert str(caught.value) == "out of memory on cuda:1 (use fewer --workers, or --device cpu)"
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        DeviceMemoryError("out of memory on cuda:0"),
+        DeviceError("the network's maps hold a value that is no finite number"),
+        ValueError("out of memory"),
+    ],
+)
+def test_other_errors_are_left_as_they_are(error):
+    with pytest.raises(type(error)) as caught, memory_of(Device("cuda:1", "float16", "GPU")):
+        raise error
+    assert caught.value is error
+
+
+def test_memory_of_a_gpu_that_was_never_used_is_not_asked_for(monkeypatch):
+    emptied: list[int] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
+    release_cached()
+    assert emptied == []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    release_cached()
+    assert emptied == [1]

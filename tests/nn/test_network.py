@@ -76,3 +76,19 @@ def test_what_lies_further_than_the_reach_does_not_matter() -> None:
     for before, after, fold in zip(network(pixels), network(changed), (1, 4), strict=True):
         torch.testing.assert_close(after[..., reach // fold :], before[..., reach // fold :], atol=1e-6, rtol=1e-6)
         assert not torch.equal(after, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(1, 16, 16), (2, 48, 80)])
+def test_the_way_up_may_take_the_memory_of_the_way_down(dtype: torch.dtype, shape: tuple[int, int, int]) -> None:
+    """Where gradients are not asked the sums are made in place, and are the same to the last bit."""
+    n, height, width = shape
+    with torch.inference_mode(mode=False):
+        network = fused(random_network()).to(dtype=dtype, memory_format=torch.channels_last)
+        pixels = torch.rand(n, 3, height, width, dtype=dtype).to(memory_format=torch.channels_last)
+        given = pixels.clone()
+        with torch.no_grad():
+            in_place = network.folded(pixels)
+        assert torch.equal(pixels, given)
+        for found, expected in zip(in_place, network.folded(pixels), strict=True):
+            assert torch.equal(found, expected)

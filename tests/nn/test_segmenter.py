@@ -196,7 +196,7 @@ def test_out_of_memory_is_one_line(pixels, monkeypatch):
     def full(*_, **__):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
 
-    monkeypatch.setattr(torch, "sigmoid", full)
+    monkeypatch.setattr(torch, "softmax", full)
     with pytest.raises(DeviceMemoryError, match=r"out of memory on cpu \(use fewer --workers, or --device cpu\)"):
         segmenter.predict_maps(pixels[None])
     monkeypatch.setattr(torch.nn.Module, "to", full)

@@ -6,7 +6,9 @@ import csv
 import json
 import os
 import shutil
+import signal
 import struct
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,13 @@ import phantom as ph
 from slidescore.assay import load_assay
 from slidescore.errors import AssayError, InputError, RunFolderBusyError, RunFolderError
 from slidescore.execute import WorkerCrashError, Workers
-from slidescore.pipeline import cohort
-from slidescore.pipeline.cohort import RunOptions, SlideEvent, score_directory
+from slidescore.pipeline import cohort, options, running
+from slidescore.pipeline.cohort import score_directory
+from slidescore.pipeline.events import SlideEvent
+from slidescore.pipeline.options import RunOptions
 from slidescore.pipeline.rescore import rescore
-from slidescore.pipeline.slide import SlideOutcome
+from slidescore.pipeline.segmenters import SegmenterPlan, plan_segmenters
+from slidescore.pipeline.slide import SlideJob, SlideOutcome, score_job
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
 from slidescore.report.files import read_json, write_json
 from slidescore.report.holder import this_holder
@@ -120,10 +125,14 @@ def test_a_stop_at_any_moment_leaves_a_row_for_every_slide(
         write_json(path, content)
         raise KeyboardInterrupt
 
-    for moment, instead in (("write_json", write_then_stop), ("slide_key", stop), ("replace", stop)):
+    for module, moment, instead in (
+        (cohort, "write_json", write_then_stop),
+        (running, "slide_key", stop),
+        (running, "replace", stop),
+    ):
         out = tmp_path / moment
         with monkeypatch.context() as patched:
-            patched.setattr(cohort, moment, instead)
+            patched.setattr(module, moment, instead)
             with pytest.raises(KeyboardInterrupt):
                 score_directory(slides, out)
         assert [row["reason"] for row in rows_of(out)] == ["not reached"] * 3
@@ -372,3 +381,101 @@ def test_a_tile_that_cannot_be_read_is_counted_and_never_scored(
     folder = tmp_path / "run" / "slides" / row["slide_id"]
     assert (folder / "overlay.tiff").is_file()
     assert (folder / "report.html").is_file()
+
+
+# ---- several devices, and cores ----
+
+
+def _gpus(n: int) -> tuple[SegmenterPlan, ...]:
+    plan = SegmenterPlan("classical", "classical-1", "cpu-float32-classical-exact", "cpu", "GPU", False)
+    return tuple(replace(plan, device=f"cuda:{k}") for k in range(n))
+
+
+@pytest.mark.parametrize(
+    ("n_gpus", "cores", "slides", "asked", "expected"),
+    [
+        (0, 16, 40, None, 16),
+        (0, 16, 3, None, 3),
+        (1, 16, 40, None, 4),
+        (1, 2, 40, None, 2),
+        (1, 64, 40, None, 4),
+        (2, 16, 40, None, 4),
+        (2, 64, 40, None, 8),
+        (2, 64, 3, None, 3),
+        (2, 16, 40, 1, 1),
+        (1, 16, 40, 9, 9),
+    ],
+)
+def test_how_many_slides_are_scored_at_once(monkeypatch, n_gpus, cores, slides, asked, expected):
+    monkeypatch.setattr(options, "available_cores", lambda: cores)
+    plans = _gpus(n_gpus) or (replace(_gpus(1)[0], device="cpu"),)
+    assert options.count_workers(RunOptions(workers=asked), plans, slides) == expected
+
+
+CORES = 6
+WAIT_S = 120.0
+
+
+def job_of_a_drill(job: SlideJob, report: Any) -> SlideOutcome:
+    """Score a slide on the CPU, the way a worker does, and note where; one crashes, one is not done until others begin.
+
+    Runs in a worker process. Slide a has been measured and written when it waits for slide d to begin.
+    """
+    notes = job.folder.parents[2] / "notes"
+    name = job.path.stem
+    (notes / name).write_text(f"{job.segmenter.device} {job.threads} {job.allowed()}")
+    if name == "b":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    outcome = score_job(replace(job, segmenter=replace(job.segmenter, device="cpu")), report)
+    end = time.monotonic() + WAIT_S
+    while name == "a" and not (notes / "d").exists():
+        assert time.monotonic() < end, "nothing else was begun while this slide drained"
+        time.sleep(0.01)
+    return outcome
+
+
+@pytest.fixture(scope="module")
+def drill(slides: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[str]]]:
+    """Four slides on two GPUs that are none, by two processes; the second slide ends its process."""
+    folder = tmp_path_factory.mktemp("drill")
+    (folder / "slides").mkdir()
+    (folder / "notes").mkdir()
+    for name, source in zip("abcd", [*sorted(slides.rglob("*.tiff")), slides / "one/slide.tiff"], strict=True):
+        shutil.copy(source, folder / "slides" / f"{name}.tiff")
+
+    def plans(assay: Any, devices: str, *, float32: bool) -> tuple[SegmenterPlan, ...]:
+        [plan] = plan_segmenters(assay, "cpu")
+        return tuple(replace(plan, device=name, hardware="GPU") for name in devices.split(","))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cohort, "plan_segmenters", plans)
+        patch.setattr(running, "score_job", job_of_a_drill)
+        patch.setattr(running, "available_cores", lambda: CORES)
+        asked = RunOptions(workers=2, device="cuda:0,cuda:1", overlay_mpp=None)
+        score_directory(folder / "slides", folder / "run", options=asked)
+    return folder / "run", {path.name: path.read_text().split() for path in (folder / "notes").iterdir()}
+
+
+def test_slides_are_spread_over_the_devices_and_all_of_them_are_named(drill) -> None:
+    run, notes = drill
+    # The first process waits with slide a until d has begun, so the second one, or its successor, does all others.
+    assert {name: device for name, (device, _, _) in notes.items()} == {
+        "a": "cuda:0", "b": "cuda:1", "c": "cuda:1", "d": "cuda:1",
+    }  # fmt: skip
+    assert read_json(run / "run.json")["devices"] == ["cuda:0 (GPU)", "cuda:1 (GPU)"]
+
+
+def test_slides_at_work_share_the_cores(drill) -> None:
+    _, notes = drill
+    assert {threads for _, threads, _ in notes.values()} == {str(CORES)}
+    assert {int(share) for _, _, share in notes.values()} <= {CORES // 2, CORES}
+
+
+def test_a_process_that_dies_costs_its_slide_and_while_one_drains_the_next_is_scored(drill, run: Path) -> None:
+    rows = {row["file"]: row for row in rows_of(drill[0])}
+    assert [row["status"] for row in rows.values()] == ["scored", "failed", "scored", "scored"]
+    assert rows["b.tiff"]["reason"] == "reader crashed (SIGSEGV)"
+    alone = rows_of(run)
+    for name, other in (("a", alone[0]), ("c", alone[2]), ("d", alone[0])):
+        for column in ("h_score", "n_cells", "n0", "n3", "tissue_mm2", "profile"):
+            assert rows[f"{name}.tiff"][column] == other[column]

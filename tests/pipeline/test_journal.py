@@ -23,7 +23,8 @@ from slidescore.pipeline.journal import TileJournal, binding_of, key_digest
 from slidescore.pipeline.judge import SlideIdentity
 from slidescore.pipeline.segmenters import SegmenterPlan, build_planned, plan_segmenter
 from slidescore.pipeline.slide import SlideJob, score_job, slide_key
-from slidescore.pipeline.tile import TileContext, score_tile
+from slidescore.pipeline.tile import score_tile
+from slidescore.pipeline.tile_parts import TileContext
 from slidescore.report.files import read_json
 from slidescore.report.run_folder import SlideFolder
 from slidescore.slide import ArrayReader

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import math
 import shutil
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +26,36 @@ from slidescore.assay import Assay, LoadedAssay, parse_assay
 from slidescore.cells import CELL_SCHEMA
 from slidescore.cells.table import floats
 from slidescore.errors import AssayError, DeviceMemoryError, InputError, ModelError, RunFolderError, UnknownNameError
+from slidescore.nn import device as device_module
+from slidescore.nn import segmenter as segmenter_module
 from slidescore.nn import weights
-from slidescore.nn.card import CARD_FILE, WEIGHTS_FILE, read_card, read_weights
-from slidescore.nn.device import cpu_gains_from_bf16
+from slidescore.nn.batches import BatchRunner
+from slidescore.nn.card import CARD_FILE, STRIDE, WEIGHTS_FILE, read_card, read_weights
+from slidescore.nn.device import Device, cpu_gains_from_bf16
+from slidescore.nn.gathering import Gatherer
+from slidescore.nn.segmenter import NetworkSegmenter, calibrated
 from slidescore.pipeline import analysis as analysis_module
+from slidescore.pipeline import cohort as cohort_module
+from slidescore.pipeline import running as running_module
 from slidescore.pipeline import segmenters
 from slidescore.pipeline.analysis import SlideAnalysis, analyze_slide
 from slidescore.pipeline.cohort import RunOptions, score_directory
 from slidescore.pipeline.export import export_run
 from slidescore.pipeline.judge import SlideIdentity, SlideResult, judge_slide
 from slidescore.pipeline.rescore import rescore
-from slidescore.pipeline.segmenters import SegmenterPlan, build_planned, build_segmenter, plan_segmenter
-from slidescore.pipeline.slide import SlideJob, score_job, slide_key
+from slidescore.pipeline.segmenters import (
+    SegmenterPlan,
+    build_planned,
+    build_segmenter,
+    extra_threads,
+    plan_segmenter,
+    plan_segmenters,
+    tile_frame,
+)
+from slidescore.pipeline.slide import SlideJob, SlideOutcome, score_job, slide_key
 from slidescore.report.files import read_json, read_parquet, write_json
 from slidescore.report.run_folder import SlideFolder
-from slidescore.slide import ArrayReader
+from slidescore.slide import ArrayReader, plan_grid
 
 MPP = 0.5
 IDENTITY = SlideIdentity("drawn", "drawn")
@@ -231,6 +249,20 @@ def test_the_classical_segmenter_knows_no_gpu(assay):
     assert build_segmenter(assay).digest == plan_segmenter(assay).digest == "classical-1"
 
 
+def test_plans_of_several_gpus_differ_in_the_device_alone(networked, monkeypatch):
+    settled = tuple(Device(f"cuda:{k}", "float16", "GPU") for k in range(2))
+    monkeypatch.setattr(device_module, "resolve_devices", lambda asked, *, float32: settled)
+    first, second = plan_segmenters(networked, "cuda:0,cuda:1")
+    assert (first.device, second.device) == ("cuda:0", "cuda:1")
+    assert replace(second, device="cuda:0") == first
+    assert first.profile == "cuda-float16x4-network-exact"
+    # Threads that wait for a batch keep no core busy.
+    assert extra_threads(first) == device_module.BATCH_TILES
+    assert extra_threads(replace(first, device="cpu")) == 0
+    with pytest.raises(InputError, match="one slide runs on one device"):
+        plan_segmenter(networked, "cuda:0,cuda:1")
+
+
 def test_the_rule_by_probability_needs_a_segmenter_that_tells_types(loaded_assay):
     text = loaded_assay.text.replace("  rule: all", "  rule: probability")
     with pytest.raises(AssayError) as caught:
@@ -368,6 +400,72 @@ def test_a_model_named_by_its_path_is_found_from_anywhere_and_kept_in_the_run(tm
     assert rescore(run, tmp_path / "again").rows[0]["h_score"] == again.rows[0]["h_score"]
 
 
+# ---- tiles that share a GPU, with a CPU in its place ----
+
+
+def test_tiles_that_are_computed_together_give_the_same_slide_in_any_order(island, networked, monkeypatch):
+    built: list[Gatherer] = []
+
+    def build(assay: Assay, plan: SegmenterPlan) -> NetworkSegmenter:
+        plain = build_planned(assay, replace(plan, device="cpu"))
+        assert isinstance(plain, NetworkSegmenter)
+        calibrate = partial(calibrated, calibration=plain.calibration)
+        runner = BatchRunner(plain.network, Device("cpu", "float32", "CPU"), calibrate)
+        built.append(Gatherer(runner, frame=tile_frame(assay)))
+        return replace(plain, gatherer=built[-1])
+
+    monkeypatch.setattr(analysis_module, "build_planned", build)
+    small = networked.model_copy(update={"tiles": networked.tiles.model_copy(update={"core_px": 128})})
+    plan = replace(plan_segmenter(small, "cpu", float32=True), device="cuda:0", profile="cuda-float32x4-network-exact")
+
+    def measured(threads: int, seed: int | None) -> SlideAnalysis:
+        reader = ArrayReader(island.rgb, mpp=island.mpp)
+        return analyze_slide(lambda: reader, small, plan=plan, threads=threads, shuffle_seed=seed)
+
+    alone, together = measured(1, None), measured(5, 3)
+    assert alone.facts["device"] == "cuda"
+    assert alone.facts["analysis"]["n_tiles"] > 8
+    assert alone.cells.num_rows > 100
+    assert together.cells.equals(alone.cells)
+    assert together.tiles.equals(alone.tiles)
+    # Nothing is left open or in use when a slide has ended.
+    assert all(not gatherer._open and len(gatherer._free) == gatherer._n_desks for gatherer in built)
+    # Tiles at the slide's edge are smaller, and are computed with the others all the same.
+    assert {desk.frame for gatherer in built for desk in gatherer._free} == {tile_frame(small)}
+
+
+@pytest.mark.parametrize("core_px", [256, 1000, 1024])
+def test_a_frame_holds_the_tiles_of_every_slide(assay, change, core_px):
+    cut = change(assay, {"tiles.core_px": core_px})
+    height, width = tile_frame(cut)
+    assert height == width
+    assert height % segmenters.FRAME_STEP_PX == 0
+    halos = set()
+    for mpp in np.linspace(cut.reading.min_mpp, 2 * cut.reading.mpp, 200):
+        reader = ArrayReader(np.zeros((8, 8, 3), np.uint8), mpp=mpp)
+        grid = plan_grid(reader, mpp, cut.reading.mpp, cut.reading.snap_fraction)
+        halos.add(math.ceil(cut.tiles.halo_um / grid.analysis_mpp))
+    padded = -(-(core_px + 2 * max(halos)) // STRIDE) * STRIDE
+    assert padded <= width
+    # Some slides need more than the assay's own resolution does.
+    assert max(halos) > cut.tiles.halo_um / cut.reading.mpp
+    assert width < padded + segmenters.FRAME_STEP_PX + STRIDE
+
+
+def test_a_segmenter_is_built_with_the_frame_of_its_assay(networked, monkeypatch):
+    plan = plan_segmenter(networked)
+    given: list[tuple[int, int]] = []
+    original = segmenter_module.load_segmenter
+
+    def noting(name: str, device: Device, frame: tuple[int, int]) -> NetworkSegmenter:
+        given.append(frame)
+        return original(name, device, frame)
+
+    monkeypatch.setattr(segmenter_module, "load_segmenter", noting)
+    build_planned(networked, plan)
+    assert given == [tile_frame(networked)] == [(576, 576)]
+
+
 # ---- a GPU whose memory does not suffice ----
 
 
@@ -419,6 +517,56 @@ def test_out_of_memory_restarts_the_slide_on_the_cpu(tmp_path, island, networked
     ]
     assert outcome.record["scores"]["profile"] == CPU_PROFILE
     assert "measured again from the start" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_gpu_has_its_memory_back_before_the_slide_begins_again(tmp_path, island, networked, monkeypatch):
+    """Others share the GPU, and a slide on the CPU takes long."""
+    on_cpu, left, released = plan_segmenter(networked, "cpu"), [], []
+
+    def build(assay: Assay, plan: SegmenterPlan) -> Any:
+        if plan.device == "cpu":
+            assert [each() for each in left] == [None]
+            assert released == [1]
+            return build_planned(assay, plan)
+        full = _Full(build_planned(assay, on_cpu))
+        left.append(weakref.ref(full))
+        return full
+
+    monkeypatch.setattr(analysis_module, "build_planned", build)
+    monkeypatch.setattr(device_module, "release_cached", lambda: released.append(1))
+    score_job(_job(tmp_path, island, networked, replace(on_cpu, device="cuda:0")), lambda _: None)
+    assert len(left) == 1
+
+
+def job_where_one_slide_is_too_much(job: SlideJob, report: Any) -> SlideOutcome:
+    """Score a slide, the CPU being the GPU, which has no room for slide b; runs in a worker process."""
+    on_cpu = plan_segmenter(job.assay, "cpu")
+
+    def build(assay: Assay, plan: SegmenterPlan) -> Any:
+        built = build_planned(assay, on_cpu)
+        return _Full(built) if plan.device != "cpu" and job.path.stem == "b" else built
+
+    analysis_module.build_planned = build
+    return score_job(job, report)
+
+
+def test_a_slide_that_fell_back_changes_no_other_slide_of_the_run(tmp_path, island, networked, monkeypatch):
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    for k, name in enumerate("abc"):
+        cv2.imwrite(str(slides / f"{name}.png"), island.rgb[: 760 - k, :, ::-1])
+    planned = replace(plan_segmenter(networked, "cpu"), device="cuda:0", profile="cuda-float16x4-network-exact")
+    monkeypatch.setattr(cohort_module, "plan_segmenters", lambda *_, **__: (planned,))
+    monkeypatch.setattr(running_module, "score_job", job_where_one_slide_is_too_much)
+    options = RunOptions(workers=1, mpp=MPP, overlay_mpp=None)
+    rows = score_directory(slides, tmp_path / "run", _loaded(networked), options=options).rows
+    assert [row["profile"] for row in rows] == [planned.profile, CPU_PROFILE, planned.profile]
+    assert [row["status"] for row in rows] == ["scored"] * 3
+    again = score_directory(slides, tmp_path / "run", _loaded(networked), options=options)
+    assert again.n_skipped == 3
+    assert list(again.rows) == [
+        read_json(tmp_path / "run/slides" / row["slide_id"] / "result.json")["scores"] for row in rows
+    ]
 
 
 def test_a_slide_that_fell_back_is_done(tmp_path, island, networked, full_gpu):

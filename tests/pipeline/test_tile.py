@@ -15,7 +15,8 @@ from slidescore.assay import Assay
 from slidescore.cells.table import floats, unpack_outlines
 from slidescore.pipeline.segmenters import build_segmenter
 from slidescore.pipeline.survey import lay_squares, survey_slide
-from slidescore.pipeline.tile import TileContext, TileResult, failed_tile, score_tile
+from slidescore.pipeline.tile import failed_tile, score_tile
+from slidescore.pipeline.tile_parts import TileContext, TileResult
 from slidescore.slide import ArrayReader
 from slidescore.tiles import plan_tiles
 

@@ -12,8 +12,8 @@ import pytest
 
 from slidescore.cells import build_cells
 from slidescore.cells.table import pack_outlines
-from slidescore.pipeline.tile import TileResult
 from slidescore.pipeline.tile_codec import LENGTH_BYTES, decode_tiles, encode_tiles, record_kinds
+from slidescore.pipeline.tile_parts import TileResult
 
 
 def same(one: Any, other: Any) -> bool:

@@ -22,7 +22,7 @@ def test_no_disk_cache_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(numba, "njit", njit)
     function = len
-    assert averaging._compiled(function) is function  # type: ignore[arg-type]
+    assert averaging.compiled(function) is function  # type: ignore[arg-type]
     assert asked == [True, False]
 
 
@@ -48,3 +48,33 @@ def test_every_sum_is_rounded_half_to_even() -> None:
         rgba[n // 2, n % 2 :: 2, :3] = values[:, n, None]
     rgb, _ = averaging.average_blocks(rgba, 2, 250)
     np.testing.assert_array_equal(rgb[0, :, 0], np.rint(sums / 4))
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 5])
+@pytest.mark.parametrize("size", [(8, 6), (33, 7), (1, 1)])
+def test_what_is_opaque_is_averaged_as_anything_else(factor: int, size: tuple[int, int]) -> None:
+    pixels = noise(size[0] * factor, size[1] * factor, channels=4, seed=factor)
+    plain = np.empty((size[1], size[0], 3), np.uint8)
+    averaging._average_blocks(pixels, factor, 250, plain, np.empty(plain.shape[:2], np.bool_))
+    np.testing.assert_array_equal(averaging.average_opaque(pixels, factor), plain)
+    rgb, valid = averaging.average_blocks(pixels, factor, 250)
+    np.testing.assert_array_equal(rgb, plain)
+    assert valid.all()
+    pixels[..., 3] = noise(size[0] * factor, size[1] * factor)[..., 0]
+    np.testing.assert_array_equal(averaging.average_opaque(pixels, factor), plain)
+
+
+def test_rows_that_are_cut_out_of_others_are_averaged_too() -> None:
+    pixels = noise(21, 15, channels=4)
+    np.testing.assert_array_equal(
+        averaging.average_opaque(pixels[1:14, 2:19], 2), averaging.average_opaque(pixels[1:14, 2:19].copy(), 2)
+    )
+
+
+def test_every_sum_of_opaque_pixels_is_rounded_half_to_even() -> None:
+    sums = np.arange(4 * 255 + 1)
+    rgbx = np.zeros((2, 2 * len(sums), 4), np.uint8)
+    for n in range(4):
+        rgbx[n // 2, n % 2 :: 2] = np.clip(sums - 255 * n, 0, 255)[:, None]
+    for channel in range(3):
+        np.testing.assert_array_equal(averaging.average_opaque(rgbx, 2)[0, :, channel], np.rint(sums / 4))

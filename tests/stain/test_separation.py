@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from skimage.color import hdx_from_rgb, separate_stains
 
 from slidescore.stain import StainVectors, angle_degrees, optical_density, separate, separate_slowly
+from slidescore.stain.separation import separation_table
 
 H_DAB = StainVectors((0.65, 0.70, 0.29), (0.27, 0.57, 0.78), "fixed")
 WHITES = [(255.0, 255.0, 255.0), (242.0, 240.0, 236.0)]
@@ -44,7 +45,7 @@ def test_a_hematoxylin_od_of_0_6_comes_back_as_0_6(white, dab):
 
 @given(hematoxylin=st.floats(0, 0.6), dab=st.floats(0, 0.9), white=st.sampled_from(WHITES))
 def test_any_mixture_of_the_stains_comes_back_without_residual(hematoxylin, dab, white):
-    planes = separate(light(hematoxylin, dab, white).reshape(1, 1, 3), white, H_DAB)
+    planes = separate(light(hematoxylin, dab, white).reshape(1, 1, 3), white, H_DAB, residual=True)
     # One grey level of the darkest channel, spread by the unmixing, is the most that uint8 can lose.
     step = 1.0 / (np.log(10) * light(hematoxylin, dab, white).min())
     found = np.array([planes.hematoxylin_od, planes.dab_od, planes.residual_od]).ravel()
@@ -56,10 +57,22 @@ def test_the_fast_separation_is_the_formula(rgb, white, hematoxylin, dab):
     assume(min(np.linalg.norm(hematoxylin), np.linalg.norm(dab)) > 0.1)
     assume(angle_degrees(np.array(hematoxylin), np.array(dab)) > 25)
     vectors = StainVectors(hematoxylin, dab, "made up")
-    fast, slow = separate(rgb, white, vectors), separate_slowly(rgb, white, vectors)
+    fast, slow = separate(rgb, white, vectors, residual=True), separate_slowly(rgb, white, vectors)
     for name in ("hematoxylin_od", "dab_od", "residual_od"):
         assert getattr(fast, name).dtype == np.float32
         np.testing.assert_allclose(getattr(fast, name), getattr(slow, name), atol=1e-5)
+
+
+@given(rgb=images, white=whites, residual=st.booleans())
+def test_the_fast_separation_is_a_sum_of_table_entries_to_the_last_bit(rgb, white, residual):
+    table, planes = separation_table(white, H_DAB), separate(rgb, white, H_DAB, residual=residual)
+    red, green, blue = (table[c, rgb[..., c]] for c in range(3))
+    for stain, plane in enumerate((planes.hematoxylin_od, planes.dab_od, planes.residual_od)):
+        if plane is None:
+            assert stain == 2
+            assert not residual
+        else:
+            assert plane.tobytes() == ((red + green) + blue)[..., stain].tobytes()
 
 
 @given(images)
@@ -93,8 +106,8 @@ def test_negatives_are_kept():
 def test_ink_shows_in_the_residual_and_stains_do_not():
     green = np.array([[[40, 160, 60]]], np.uint8)
     stained = light(0.3, 0.5, WHITES[0]).reshape(1, 1, 3)
-    assert abs(separate(green, WHITES[0], H_DAB).residual_od[0, 0]) > 0.3
-    assert abs(separate(stained, WHITES[0], H_DAB).residual_od[0, 0]) < 0.01
+    assert abs(separate(green, WHITES[0], H_DAB, residual=True).residual_od[0, 0]) > 0.3
+    assert abs(separate(stained, WHITES[0], H_DAB, residual=True).residual_od[0, 0]) < 0.01
 
 
 def test_scikit_image_gives_a_sixth_and_clips():

@@ -14,7 +14,7 @@ from slidescore.assay import LoadedAssay, assay_digest
 from slidescore.pipeline.analysis import SlideAnalysis
 from slidescore.pipeline.judge import SlideIdentity, judge_slide
 from slidescore.pipeline.publish import write_slide_tables
-from slidescore.pipeline.tile import HISTOGRAM_BINS
+from slidescore.pipeline.tile_sums import HISTOGRAM_BINS
 from slidescore.pipeline.tile_table import TILE_SCHEMA
 from slidescore.report.columns import SCORE_COLUMNS
 from slidescore.report.files import write_csv, write_json

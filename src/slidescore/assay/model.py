@@ -42,7 +42,7 @@ class Reading(Block):
 
     mpp: Positive
     snap_fraction: Annotated[float, Field(ge=0, le=0.2)]
-    decode: Literal["exact"]
+    decode: Literal["exact", "half"]
     min_mpp: Positive
     max_mpp: Positive
     max_axis_difference: Fraction

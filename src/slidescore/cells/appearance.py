@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from slidescore.kernels import kernel
 
 Plane = NDArray[np.float32]
 Labels = NDArray[np.int32]
@@ -73,7 +74,7 @@ def look_at(labels: Labels, planes: ChannelPlanes, boxes: NDArray[np.int64], rin
     return Appearances(*columns.T)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _look(
     labels: Labels,
     channel: Plane,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from slidescore.assay.model import Channel, Classical
 from slidescore.cells.appearance import ChannelPlanes, look_at
+from slidescore.kernels import kernel
 
 Plane = NDArray[np.float32]
 Labels = NDArray[np.int32]
@@ -72,7 +72,7 @@ def group_pixels(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], 
     return order, starts
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _group(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     starts = np.zeros(n + 2, dtype=np.int64)
     for label in labels:
@@ -90,7 +90,7 @@ def _group(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], NDArra
     return starts, order
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _steepest_levels(
     smooth: NDArray[np.float32],
     gradient: NDArray[np.float32],
@@ -159,19 +159,34 @@ def bounding_boxes(labels: Labels, n: int) -> NDArray[np.int64]:
     return _boxes(labels, n)  # type: ignore[no-any-return]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _boxes(labels: NDArray[np.int32], n: int) -> NDArray[np.int64]:
     boxes = np.zeros((n + 1, 4), dtype=np.int64)
     boxes[:, 0] = labels.shape[0]
     boxes[:, 1] = labels.shape[1]
     for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            k = labels[y, x]
-            if k > 0:
-                boxes[k, 0] = min(boxes[k, 0], y)
-                boxes[k, 1] = min(boxes[k, 1], x)
-                boxes[k, 2] = max(boxes[k, 2], y + 1)
-                boxes[k, 3] = max(boxes[k, 3], x + 1)
+        row = labels[y]
+        x = 0
+        while x < row.size:
+            # Most pixels are of no label; eight of them are passed over at once.
+            if (
+                x + 8 <= row.size
+                and (row[x] | row[x + 1] | row[x + 2] | row[x + 3] | row[x + 4] | row[x + 5] | row[x + 6] | row[x + 7])
+                == 0
+            ):
+                x += 8
+                continue
+            k = row[x]
+            begin = x
+            x += 1
+            if k <= 0:
+                continue
+            while x < row.size and row[x] == k:
+                x += 1
+            boxes[k, 0] = min(boxes[k, 0], y)
+            boxes[k, 1] = min(boxes[k, 1], begin)
+            boxes[k, 2] = y + 1
+            boxes[k, 3] = max(boxes[k, 3], x)
     return boxes
 
 

@@ -13,10 +13,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from slidescore.cells.candidates import bounding_boxes
+from slidescore.cells.growing import MARGIN, Growth, grow_nuclei
+from slidescore.cells.rims import find_rims
+from slidescore.kernels import kernel
 
 Labels = NDArray[np.int32]
 
@@ -38,12 +42,17 @@ class Compartments:
         bool, the rim of any cell; whose rim it is, `cells` says.
     guard
         bool, pixels so near the border of a nucleus or a cell that optics mix its two sides.
+    nucleus_boxes, cell_boxes
+        int64, (n + 1, 4), half-open (y0, x0, y1, x1): where to look for each label; a box may be wider than need be.
+        None where they are not known.
     """
 
     nuclei: Labels
     cells: Labels
     membrane: NDArray[np.bool_]
     guard: NDArray[np.bool_]
+    nucleus_boxes: NDArray[np.int64] | None = None
+    cell_boxes: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,11 @@ class CompartmentSizes:
 
 
 def cut_compartments(
-    nuclei: Labels, dab_od: NDArray[np.float32], usable: NDArray[np.bool_], sizes: CompartmentSizes
+    nuclei: Labels,
+    dab_od: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    sizes: CompartmentSizes,
+    boxes: NDArray[np.int64] | None = None,
 ) -> Compartments:
     """Grow nuclei to cells and cut the cells into compartments.
 
@@ -76,174 +89,202 @@ def cut_compartments(
         bool, (H, W); cells do not grow where this is False.
     sizes
         Lengths in pixels of these arrays.
+    boxes
+        int64, (n + 1, 4), half-open (y0, x0, y1, x1) of each nucleus, where they are known.
     """
-    cells, distance = grow_cells(nuclei, usable, reach_px=sizes.expansion_px)
-    cells = end_cells(nuclei, cells, distance, dab_od, sizes)
-    return Compartments(
-        nuclei,
-        cells,
-        find_membranes(nuclei, cells, width_px=sizes.membrane_px),
-        find_guard(nuclei, cells, sizes.guard_px),
-    )
-
-
-def grow_cells(nuclei: Labels, usable: NDArray[np.bool_], *, reach_px: float) -> tuple[Labels, NDArray[np.float32]]:
-    """Grow every nucleus by `reach_px`, each pixel going to the nearest nucleus.
-
-    Returns
-    -------
-    cells
-        int32, (H, W).
-    distance_px
-        float32, (H, W), distance to the nearest nucleus, 0 inside nuclei.
-    """
-    if not nuclei.any():
-        return nuclei.copy(), np.full(nuclei.shape, np.inf, dtype=np.float32)
-    distance, nearest = cv2.distanceTransformWithLabels(
-        (nuclei == 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    # Every nucleus pixel has a number of its own there; the label under it tells which nucleus that is.
-    owner = np.zeros(int(nearest.max()) + 1, dtype=np.int32)
-    inside = nuclei > 0
-    owner[nearest[inside]] = nuclei[inside]
-    cells = np.where((distance <= reach_px) & usable | inside, owner[nearest], 0).astype(np.int32)
-    return cells, distance
+    if boxes is None:
+        boxes = bounding_boxes(nuclei, int(nuclei.max(initial=0)))
+    grown = grow_nuclei(nuclei, usable, boxes, sizes.expansion_px)
+    cell_boxes = end_cells(nuclei, boxes, grown, dab_od, sizes)
+    membrane, guard = find_rims(nuclei, grown.cells, sizes.membrane_px, sizes.guard_px)
+    return Compartments(nuclei, grown.cells, membrane, guard, boxes, cell_boxes)
 
 
 def end_cells(
-    nuclei: Labels,
-    cells: Labels,
-    distance_px: NDArray[np.float32],
-    dab_od: NDArray[np.float32],
-    sizes: CompartmentSizes,
-) -> Labels:
-    """End each cell where its DAB falls off; int32, (H, W).
+    nuclei: Labels, boxes: NDArray[np.int64], grown: Growth, dab_od: NDArray[np.float32], sizes: CompartmentSizes
+) -> NDArray[np.int64]:
+    """End each cell where its DAB falls off, in the array of `grown` itself.
 
     Rings one pixel wide around the nucleus, whole and in eight sectors, are followed outwards from where optics no
     longer mix the nucleus in. The highest whole ring is the cell's level. In a sector the cell ends before the first
     ring beyond that one whose mean is below `keep_fraction` of the level, provided that it has fallen by
     `min_fall_od`. Where the nucleus is far darker than the level, what falls is the nucleus's own blur, and the cell
     keeps the full expansion.
+
+    Returns
+    -------
+    int64, (n + 1, 4), half-open (y0, x0, y1, x1) of each cell.
     """
-    n = int(cells.max(initial=0))
     n_rings = max(1, int(np.ceil(sizes.expansion_px)))
-    sector = _sectors(nuclei, cells, n)
-    total, count = _sum_rings(cells, distance_px, sector, dab_od, n, n_rings, sizes.guard_px)
-    nucleus_od = _mean_in_nucleus(nuclei, dab_od, n)
-    reach = _reach(total, count, nucleus_od, sizes.expansion_px, sizes.min_fall_od, sizes.keep_fraction)
-    ended: Labels = np.where(distance_px <= reach[cells, sector], cells, 0).astype(np.int32)
-    return ended
+    runs, distance = grown.runs, grown.distance_px
+    middles, nucleus_od = _find_middles(nuclei, dab_od, boxes)
+    sums = _sum_rings(grown.cells, distance, dab_od, middles, n_rings, sizes.guard_px, runs.first, runs.begin, runs.end)
+    reach, shorter = _reach(sums, nucleus_od, n_rings, sizes.expansion_px, sizes.min_fall_od, sizes.keep_fraction)
+    cell_boxes: NDArray[np.int64] = _cut(
+        grown.cells, distance, middles, reach, shorter, runs.first, runs.begin, runs.end
+    )
+    return cell_boxes
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _sectors(nuclei: Labels, cells: Labels, n: int) -> NDArray[np.uint8]:
-    """Give each cell pixel the number of the eighth of the circle around its nucleus that it lies in."""
-    sums = np.zeros((n + 1, 3))
-    for y in range(nuclei.shape[0]):
-        for x in range(nuclei.shape[1]):
-            k = nuclei[y, x]
-            if k > 0:
-                sums[k, 0] += 1.0
-                sums[k, 1] += x
-                sums[k, 2] += y
-    sector = np.zeros(cells.shape, dtype=np.uint8)
-    for y in range(cells.shape[0]):
-        for x in range(cells.shape[1]):
-            k = cells[y, x]
-            if k > 0:
-                # Whole numbers, so that a pixel on the line between two sectors falls alike in every tile.
-                dx = x * sums[k, 0] - sums[k, 1]
-                dy = y * sums[k, 0] - sums[k, 2]
-                steep = abs(dy) > abs(dx)
-                sector[y, x] = 4 * (dx > 0) + 2 * (dy > 0) + steep
-    return sector
+@kernel
+def _find_middles(
+    nuclei: Labels, dab: NDArray[np.float32], boxes: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Add up x and y of each nucleus: int64, (n + 1, 3), with its pixels first; and its mean DAB, float64, (n + 1,)."""
+    middles, mean = np.zeros((boxes.shape[0], 3), np.int64), np.zeros(boxes.shape[0])
+    for k in range(1, boxes.shape[0]):
+        pixels, of_x, of_y, of_dab = 0, 0, 0, 0.0
+        for y in range(boxes[k, 0], boxes[k, 2]):
+            for x in range(boxes[k, 1], boxes[k, 3]):
+                if nuclei[y, x] == k:
+                    pixels += 1
+                    of_x += x
+                    of_y += y
+                    of_dab += dab[y, x]
+        middles[k, 0], middles[k, 1], middles[k, 2] = pixels, of_x, of_y
+        mean[k] = of_dab / max(pixels, 1)
+    return middles, mean
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _sum_rings(
     cells: Labels,
     distance: NDArray[np.float32],
-    sector: NDArray[np.uint8],
     dab: NDArray[np.float32],
-    n: int,
+    middles: NDArray[np.int64],
     n_rings: int,
     guard: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    total = np.zeros((n + 1, N_SECTORS, n_rings))
-    count = np.zeros((n + 1, N_SECTORS, n_rings))
+    first: NDArray[np.int64],
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Add up DAB in sectors and rings beyond the guard: float64, (n + 1, N_SECTORS, n_rings, 2), sums and pixels."""
+    sums = np.zeros((middles.shape[0] * N_SECTORS * n_rings, 2))
+    rings = np.empty(cells.shape[1], np.int32)
     for y in range(cells.shape[0]):
-        for x in range(cells.shape[1]):
-            k, d = cells[y, x], distance[y, x]
-            if k > 0 and d > guard:
-                ring = min(int(np.ceil(d)) - 1, n_rings - 1)
-                total[k, sector[y, x], ring] += dab[y, x]
-                count[k, sector[y, x], ring] += 1.0
-    return total, count
+        for run in range(first[y], first[y + 1]):
+            a, b = begin[run], end[run]
+            of_cells, of_dab = cells[y, a:b], dab[y, a:b]
+            _number_rings(distance[y + MARGIN, a + MARGIN : b + MARGIN], n_rings, guard, rings)
+            label, begins, middle = np.int32(0), 0, middles[0]
+            for i in range(b - a):
+                if of_cells[i] == 0 or rings[i] < 0:
+                    continue
+                if of_cells[i] != label:
+                    label = of_cells[i]
+                    begins, middle = N_SECTORS * n_rings * label, middles[label]
+                at = begins + n_rings * _sector(a + i, y, middle[0], middle[1], middle[2]) + rings[i]
+                sums[at, 0] += of_dab[i]
+                sums[at, 1] += 1.0
+    return sums
 
 
-def _mean_in_nucleus(nuclei: Labels, dab: NDArray[np.float32], n: int) -> NDArray[np.float64]:
-    inside = nuclei.ravel()
-    total = np.bincount(inside, weights=dab.ravel(), minlength=n + 1)
-    return np.asarray(total / np.maximum(np.bincount(inside, minlength=n + 1), 1))
+@kernel
+def _number_rings(distance: NDArray[np.float32], n_rings: int, guard: float, rings: NDArray[np.int32]) -> None:
+    """Tell which ring each pixel of a row lies in, from 0; -1 for nuclei and what is no farther off than the guard."""
+    for i in range(distance.size):
+        d = distance[i]
+        ring = np.int32(np.ceil(min(d, np.float32(n_rings)))) - np.int32(1)
+        rings[i] = ring if (d > guard) & (d > 0.0) else np.int32(-1)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, inline="always")  # type: ignore[untyped-decorator]
+def _sector(x: int, y: int, pixels: int, of_x: int, of_y: int) -> int:
+    """Return which eighth of the circle around a nucleus's middle a pixel lies in."""
+    # Whole numbers, so that a pixel on the line between two sectors falls alike in every tile.
+    dx, dy = x * pixels - of_x, y * pixels - of_y
+    return 4 * (dx > 0) + 2 * (dy > 0) + (abs(dy) > abs(dx))
+
+
+@kernel
 def _reach(
-    total: NDArray[np.float64],
-    count: NDArray[np.float64],
+    sums: NDArray[np.float64],
     nucleus_od: NDArray[np.float64],
+    n_rings: int,
     expansion: float,
     min_fall: float,
     keep_fraction: float,
-) -> NDArray[np.float32]:
-    n, n_rings = total.shape[0] - 1, total.shape[2]
-    reach = np.full((n + 1, N_SECTORS), expansion, dtype=np.float32)
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Find how far each cell reaches, float32, (n + 1, N_SECTORS), and whether less than the expansion anywhere."""
+    n = nucleus_od.size - 1
+    reach, shorter = np.full((n + 1, N_SECTORS), expansion, dtype=np.float32), np.zeros(n + 1, np.bool_)
     for k in range(1, n + 1):
+        own = sums[N_SECTORS * n_rings * k : N_SECTORS * n_rings * (k + 1)]
         level, at = -1e9, -1
         for ring in range(n_rings):
-            pixels = count[k, :, ring].sum()
-            if pixels > 0 and total[k, :, ring].sum() / pixels > level:
-                level, at = total[k, :, ring].sum() / pixels, ring
+            of_ring, pixels = 0.0, 0.0
+            for s in range(N_SECTORS):
+                of_ring += own[s * n_rings + ring, 0]
+                pixels += own[s * n_rings + ring, 1]
+            if pixels > 0 and of_ring / pixels > level:
+                level, at = of_ring / pixels, ring
         if at < 0 or nucleus_od[k] > NUCLEAR_FACTOR * level:
             continue
         for s in range(N_SECTORS):
             for ring in range(at + 1, n_rings):
-                if count[k, s, ring] == 0:
+                of_ring, pixels = own[s * n_rings + ring, 0], own[s * n_rings + ring, 1]
+                if pixels == 0:
                     continue
-                mean = total[k, s, ring] / count[k, s, ring]
+                mean = of_ring / pixels
                 if mean < keep_fraction * level and level - mean >= min_fall:
                     reach[k, s] = ring
+                    shorter[k] = True
                     break
-    return reach
+    return reach, shorter
 
 
-def find_membranes(nuclei: Labels, cells: Labels, *, width_px: float) -> NDArray[np.bool_]:
-    """Mark the rim of every cell, `width_px` wide, nuclei left out; bool, (H, W)."""
-    depth = _distance_to(_borders(cells) & (cells > 0))
-    # A border pixel's centre lies half a pixel inside its cell.
-    rim: NDArray[np.bool_] = (cells > 0) & (nuclei == 0) & (depth + 0.5 <= width_px)
-    return rim
+@kernel
+def _cut(
+    cells: Labels,
+    distance: NDArray[np.float32],
+    middles: NDArray[np.int64],
+    reach: NDArray[np.float32],
+    shorter: NDArray[np.bool_],
+    first: NDArray[np.int64],
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Take from each cell what lies beyond its reach; returns boxes around what was there, int64, (n + 1, 4)."""
+    boxes = np.zeros((middles.shape[0], 4), np.int64)
+    boxes[:, 0], boxes[:, 1] = cells.shape
+    for y in range(cells.shape[0]):
+        for run in range(first[y], first[y + 1]):
+            a, b = begin[run], end[run]
+            of_cells, d = cells[y, a:b], distance[y + MARGIN, a + MARGIN : b + MARGIN]
+            i = 0
+            while i < of_cells.size:
+                label, left = of_cells[i], i
+                i += 1
+                while i < of_cells.size and of_cells[i] == label:
+                    i += 1
+                if label == 0:
+                    continue
+                boxes[label, 0], boxes[label, 1] = min(boxes[label, 0], y), min(boxes[label, 1], a + left)
+                boxes[label, 2], boxes[label, 3] = y + 1, max(boxes[label, 3], a + i)
+                if shorter[label]:
+                    _cut_stretch(of_cells[left:i], d[left:i], label, a + left, y, middles[label], reach[label])
+    return boxes
 
 
-def find_guard(nuclei: Labels, cells: Labels, width_px: float) -> NDArray[np.bool_]:
-    """Mark the pixels within `width_px` of a border of a nucleus or a cell, on both sides; bool, (H, W)."""
-    near: NDArray[np.bool_] = _distance_to(_borders(nuclei) | _borders(cells)) + 0.5 <= width_px
-    return near
-
-
-def _borders(labels: Labels) -> NDArray[np.bool_]:
-    """Mark pixels that touch a pixel of another label on one of their four sides."""
-    border = np.zeros(labels.shape, dtype=bool)
-    down, right = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
-    border[1:] |= down
-    border[:-1] |= down
-    border[:, 1:] |= right
-    border[:, :-1] |= right
-    return border
-
-
-def _distance_to(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    if not mask.any():
-        return np.full(mask.shape, np.inf, dtype=np.float32)
-    distance: NDArray[np.float32] = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-    return distance
+@kernel
+def _cut_stretch(
+    stretch: Labels,
+    distance: NDArray[np.float32],
+    label: int,
+    x: int,
+    y: int,
+    middle: NDArray[np.int64],
+    reach: NDArray[np.float32],
+) -> None:
+    """Take what lies beyond its reach from a stretch of a row, all of one cell, which begins at (x, y)."""
+    pixels = float(middle[0])
+    dx, dy = float(x * middle[0] - middle[1]), float(y * middle[0] - middle[2])
+    below, up = 2 * (dy > 0), abs(dy)
+    left, left_up, right, right_up = reach[below], reach[below + 1], reach[below + 4], reach[below + 5]
+    for i in range(stretch.size):
+        # See `_sector`; whole numbers here as well.
+        across = dx + i * pixels
+        steep = up > abs(across)
+        own = (right_up if steep else right) if across > 0.0 else (left_up if steep else left)
+        # A nucleus is at no distance from itself.
+        stretch[i] = label if (distance[i] <= own) | (distance[i] <= np.float32(0.0)) else np.int32(0)

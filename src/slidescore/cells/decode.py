@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 
-from slidescore.cells.flooding import flood
+from slidescore.cells.flooding import rise
+from slidescore.cells.hulls import are_solid
+from slidescore.cells.regions import renumber, sum_regions
+from slidescore.cells.seeding import find_peaks
 from slidescore.cells.segmenter import Segmentation
-from slidescore.cells.types import CELL_TYPES
 
 SMOOTH_UM = 0.35
 """Width of the smoothing before peaks are looked for; a third of a peak's own width."""
@@ -93,57 +94,27 @@ def decode_maps(
     Labels in reading order of their seeds; the height of the peak is the detection probability, the mean of the
     type maps over the nucleus the type probability.
     """
-    mask = (foreground >= settings.min_foreground) & usable
+    # Compared in single precision, as the maps are; `np.less` and so on keep it so.
+    mask = np.greater_equal(foreground, np.float32(settings.min_foreground))
+    mask &= usable
     # Rounding to half precision makes flat tops of two pixels that do not touch; smoothed, they are one peak.
-    center = cv2.GaussianBlur(center, (0, 0), SMOOTH_UM / mpp)
-    seeds = _peaks(center, mask, settings.min_distance_um / mpp, settings.min_center)
+    smooth = cv2.GaussianBlur(center, (0, 0), SMOOTH_UM / mpp)
+    peaks = find_peaks(smooth, mask, settings.min_distance_um / mpp, settings.min_center)
+    n = len(peaks.height)
+    labels = np.zeros(mask.shape, np.int32)
+    labels.reshape(-1)[peaks.places] = peaks.labels
     # The distance map separates what touches; the center map decides where both are flat.
-    labels = flood((center + distance).astype(np.float32), seeds, mask)
-    n = int(seeds.max())
-    area = np.bincount(labels.ravel(), minlength=n + 1)
+    boxes = rise(np.add(smooth, distance, out=smooth), labels, mask, peaks.places, n)
+    area, foregrounds, types = sum_regions(labels, boxes, foreground, type_probability)
     keep = (area * mpp**2 >= settings.min_area_um2) & (area * mpp**2 <= settings.max_area_um2)
-    keep[0] = False
-    sure = np.bincount(labels.ravel(), foreground.ravel(), minlength=n + 1) / np.maximum(area, 1)
-    keep &= sure >= settings.min_mean_foreground
-    keep[1:] &= solidity(labels, n, keep[1:]) >= settings.min_solidity
-    table = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
-    peak = np.zeros(n + 1, np.float32)
-    rows, columns = np.nonzero(seeds)
-    np.maximum.at(peak, seeds[rows, columns], center[rows, columns])
-    nuclei = table[labels]
-    return Segmentation(nuclei, peak[keep], _mean_types(nuclei, type_probability, int(keep.sum())))
+    keep &= foregrounds / np.maximum(area, 1) >= settings.min_mean_foreground
+    keep &= are_solid(labels, boxes, area, keep, settings.min_solidity)
+    renumber(labels, boxes, np.where(keep, np.cumsum(keep), 0).astype(np.int32))
+    return Segmentation(labels, peaks.height[keep], _mean_types(types[keep]), boxes[np.r_[True, keep]])
 
 
-def _peaks(
-    center: NDArray[np.float32], mask: NDArray[np.bool_], min_distance_px: float, min_center: float
-) -> NDArray[np.int32]:
-    """Label the pixels that are the highest within reach; a flat top is one peak."""
-    reach = max(1, round(min_distance_px))
-    highest = cv2.dilate(center, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
-    tops = (center >= highest) & (center >= min_center) & mask
-    _, labels = cv2.connectedComponents(tops.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
-    peaks: NDArray[np.int32] = labels
-    return peaks
-
-
-def solidity(labels: NDArray[np.int32], n: int, wanted: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the share of its convex hull that each wanted region fills; float64, (n,), 0 for the others."""
-    filled = np.zeros(n)
-    boxes = find_objects(labels, max_label=n)
-    for k in np.flatnonzero(wanted):
-        own = (labels[boxes[k]] == k + 1).astype(np.uint8)
-        hull = cv2.convexHull(cv2.findNonZero(own))
-        filled[k] = np.count_nonzero(own) / np.count_nonzero(cv2.fillConvexPoly(np.zeros_like(own), hull, 1))
-    return filled
-
-
-def _mean_types(nuclei: NDArray[np.int32], type_probability: NDArray[np.float32], n: int) -> NDArray[np.float32]:
-    """Average the type maps over each nucleus; float32, (n, 4), each row adds up to 1."""
-    factor = nuclei.shape[0] // type_probability.shape[1]
-    rows, columns = np.nonzero(nuclei)
-    own = nuclei[rows, columns] - 1
-    values = type_probability[:, rows // factor, columns // factor]
-    sums = np.stack([np.bincount(own, values[k], minlength=n) for k in range(len(CELL_TYPES))], axis=1)
+def _mean_types(sums: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Turn sums of the type maps over each nucleus into means; float32, (n, 4), each row adds up to 1."""
     total = np.maximum(sums.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
     mean: NDArray[np.float32] = (sums / total).astype(np.float32)
     return mean

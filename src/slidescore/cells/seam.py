@@ -61,9 +61,10 @@ def join_tiles(tiles: Sequence[TileCells], *, duplicate_um: float, mpp: float) -
     everything = pa.concat_tables([empty_cells(), *(tile.owned for tile in tiles)])
     near = np.concatenate([np.zeros(0, dtype=bool), *(tile.near_seam for tile in tiles)])
     dropped = _find_duplicates(everything, near, duplicate_um / mpp)
-    kept = everything.filter(pa.array(~dropped))
+    kept = everything.select(["x", "y", "nucleus_area_um2"]).filter(pa.array(~dropped))
     restored = _find_gaps(kept, [tile.shadows for tile in tiles], duplicate_um, mpp)
-    return Joined(join_cells([kept, restored]), int(dropped.sum()), restored.num_rows)
+    wanted = np.concatenate([~dropped, np.ones(restored.num_rows, dtype=bool)])
+    return Joined(join_cells([everything, restored], wanted), int(dropped.sum()), restored.num_rows)
 
 
 def _positions(cells: pa.Table) -> NDArray[np.float64]:

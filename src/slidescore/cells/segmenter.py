@@ -24,11 +24,14 @@ class Segmentation:
     type_probability
         float32, (n, 4), in the order of `slidescore.cells.types.CELL_TYPES`, each row summing to 1; or None where the
         segmenter tells no types apart.
+    boxes
+        int64, (n + 1, 4), half-open (y0, x0, y1, x1): where to look for each label; None where they are not known.
     """
 
     nuclei: NDArray[np.int32]
     detection_probability: NDArray[np.float32] | None = None
     type_probability: NDArray[np.float32] | None = None
+    boxes: NDArray[np.int64] | None = None
 
 
 class Segmenter(Protocol):

@@ -67,14 +67,24 @@ def build_cells(columns: dict[str, pa.Array | NDArray[np.generic]], n: int) -> p
     return pa.Table.from_arrays(arrays, schema=CELL_SCHEMA)
 
 
-def join_cells(tables: Iterable[pa.Table]) -> pa.Table:
-    """Concatenate cell tables, sort by (tile, y, x) and number the cells from 0."""
-    parts = [table for table in tables if table.num_rows]
-    if not parts:
-        return empty_cells()
-    table = pa.concat_tables(parts)
-    order = pc.sort_indices(table, sort_keys=[("tile", "ascending"), ("y", "ascending"), ("x", "ascending")])
-    table = table.take(order).combine_chunks()
+def join_cells(tables: Iterable[pa.Table], wanted: NDArray[np.bool_] | None = None) -> pa.Table:
+    """Concatenate cell tables, sort by (tile, y, x) and number the cells from 0.
+
+    Parameters
+    ----------
+    tables
+        Cells of any number of tiles.
+    wanted
+        bool, (N,), which rows of all tables one after the other to take; None for all.
+    """
+    table = pa.concat_tables([empty_cells(), *tables])
+    keys = table.select(["tile", "y", "x"])
+    rows = np.arange(table.num_rows) if wanted is None else np.flatnonzero(wanted)
+    order = pc.sort_indices(keys.take(rows), sort_keys=[(name, "ascending") for name in keys.column_names])
+    order = pa.array(rows[order.to_numpy()])
+    # Column by column: what taking needs besides is then a column's, not the table's.
+    columns = [column.take(order).combine_chunks() for column in table.columns]
+    table = pa.table(columns, schema=table.schema)
     return replace_column(table, "cell_id", pa.array(np.arange(table.num_rows, dtype=np.int64)))
 
 

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from slidescore.pipeline.cohort import Listener, SlideEvent
+from slidescore.pipeline.events import Listener, SlideEvent
 
 
 @contextmanager

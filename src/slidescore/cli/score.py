@@ -28,9 +28,9 @@ def _overlay_mpp(context: click.Context, parameter: click.Parameter, value: str)
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder; made, or taken up again.")
 @click.option("--assay", default=DEFAULT_ASSAY, show_default=True, help="Name of a shipped assay, or an assay file.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, or several: cuda:0,cuda:1.")
 @click.option(
-    "--workers", type=click.IntRange(1, 256), help="Slides scored at once.  [default: one a core, at most 4 on a GPU]"
+    "--workers", type=click.IntRange(1, 256), help="Slides scored at once.  [default: one a core, or 2 to 4 a GPU]"
 )
 @click.option("--mpp", type=click.FloatRange(0.05, 2.0), help="um per pixel of all these slides, whatever they state.")
 @click.option("--roi", type=click.Path(path_type=Path), help="Folder of QuPath annotations: <file>.geojson.")

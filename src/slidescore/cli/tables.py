@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from slidescore.pipeline.cohort import RunSummary
+from slidescore.pipeline.events import RunSummary
 
 NARROW = 100
 

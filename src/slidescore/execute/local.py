@@ -6,23 +6,18 @@ Knows nothing about slides. A task and its result travel by pickle; the function
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
-import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import process as process_module
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any, Self
 
 from slidescore.errors import SlidescoreError
-from slidescore.execute.worker import Work, WorkerCrashError, pack_task, serve
+from slidescore.execute.child import Child, await_end, cause_of_end, give_task, kill, start_child
+from slidescore.execute.worker import UnforeseenError, Work, WorkerCrashError, pack_task
 
 STARTUP_SECONDS = 300.0
 """A child may take so long to start and to load a task's code; only then does the task's own time begin."""
@@ -30,8 +25,6 @@ TICK_SECONDS = 1.0
 """The supervisor looks up at least this often."""
 ASLEEP_SECONDS = 10.0
 """A supervisor that did not look up for so long was suspended itself, and its children perhaps with it."""
-KILL_SECONDS = 5.0
-"""A killed child that is not gone after this long hangs in the kernel; it is left behind and ends when it can."""
 
 
 class TaskTimeoutError(SlidescoreError, TimeoutError):
@@ -55,17 +48,6 @@ class Limits:
     total_s: float = math.inf
 
 
-@dataclass(slots=True)
-class _Worker:
-    process: SpawnProcess
-    connection: Connection
-    task: int | None = None
-    begun: float | None = None
-    """When the task's own time began; None while the child still loads its code."""
-    heard: float = 0.0
-    """When it was given its task, or last reported."""
-
-
 class Workers:
     """Child processes that take one task at a time; they are kept from one `run` to the next.
 
@@ -77,7 +59,7 @@ class Workers:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._workers: list[_Worker] = []
+        self._workers: list[Child] = []
         self._looked = 0.0
 
     def __enter__(self) -> Self:
@@ -97,12 +79,15 @@ class Workers:
         on_report: Callable[[int, Any], None],
         on_end: Callable[[int, Any], None],
         on_tick: Callable[[], None] | None = None,
+        fit: Callable[[Any, int], Any] | None = None,
+        n_cores: int = 1,
     ) -> None:
         """Run `work(task, report)` for every task, each in one of `n_workers` child processes.
 
-        A child that crashes, or that a limit ends, costs its task and is replaced. A task that its child had not begun
-        when it died is given once more: what it died of may be the task before. When something is raised here, the
-        children still hold their tasks: `stop` them.
+        A child that crashes, or that a limit ends, costs its task and is replaced. So is one whose task ended in a way
+        that nobody foresaw: a GPU that failed once, say, fails that process for ever. A task that its child had not
+        begun when it died is given once more: what it died of may be the task before. When something is raised here,
+        the children still hold their tasks: `stop` them.
 
         Parameters
         ----------
@@ -119,18 +104,27 @@ class Workers:
             Called once a task with its number and its result, or the SlidescoreError that ended it.
         on_tick
             Called in this process about every second.
+        fit
+            Makes of a task and the slot of its child, 0 to n_workers - 1, what the child is given: a child that is
+            replaced, and one that takes the next task, keeps its slot, and with it a device, say.
+        n_cores
+            Cores shared out among the tasks at work; `cores_now` tells a task its share, which changes while it runs.
         """
         waiting, given_again = deque(range(len(tasks))), set[int]()
         self._looked = time.monotonic()
-        while len(self._workers) > n_workers:
-            _kill(self._workers.pop())
+        for worker in [worker for worker in self._workers if worker.slot >= n_workers]:
+            self._workers.remove(worker)
+            kill(worker)
         while waiting or any(worker.task is not None for worker in self._workers):
             while waiting and len(self._workers) < n_workers:
-                self._workers.append(_start())
+                taken = {worker.slot for worker in self._workers}
+                self._workers.append(start_child(next(slot for slot in range(n_workers) if slot not in taken)))
             for worker in self._workers:
                 if worker.task is None and waiting:
                     number = waiting.popleft()
-                    _give(worker, number, pack_task(work, tasks[number]))
+                    task = fit(tasks[number], worker.slot) if fit else tasks[number]
+                    give_task(worker, number, pack_task(work, task))
+            _share_out(self._workers, n_cores)
             ready = wait([worker.connection for worker in self._workers], self._seconds_to_next_look())
             for worker in [worker for worker in self._workers if worker.connection in ready]:
                 if _listen(worker, on_report, on_end):
@@ -142,7 +136,7 @@ class Workers:
                     given_again.add(worker.task)
                     waiting.appendleft(worker.task)
                 else:
-                    on_end(worker.task, WorkerCrashError(f"reader crashed ({_cause(worker.process.exitcode)})"))
+                    on_end(worker.task, WorkerCrashError(f"reader crashed ({cause_of_end(worker.process.exitcode)})"))
             self._end_overdue(on_end)
             if on_tick:
                 on_tick()
@@ -153,14 +147,14 @@ class Workers:
         for worker in workers:
             worker.process.kill()
         for worker in workers:
-            _kill(worker)
+            kill(worker)
 
     def _seconds_to_next_look(self) -> float:
         now = time.monotonic()
         soonest = min((self._deadline(worker)[0] for worker in self._workers), default=math.inf)
         return min(max(soonest - now, 0.0), TICK_SECONDS)
 
-    def _deadline(self, worker: _Worker) -> tuple[float, str]:
+    def _deadline(self, worker: Child) -> tuple[float, str]:
         """Say until when a worker may be silent, and what is wrong afterwards."""
         if worker.task is None:
             return math.inf, ""
@@ -186,7 +180,7 @@ class Workers:
             if now < deadline or worker.connection.poll():
                 continue
             self._workers.remove(worker)
-            _kill(worker)
+            kill(worker)
             assert worker.task is not None
             on_end(worker.task, TaskTimeoutError(problem))
 
@@ -205,57 +199,19 @@ def run_tasks(
         workers.run(work, tasks, n_workers=n_workers, on_report=on_report, on_end=on_end)
 
 
-def _start() -> _Worker:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs,), daemon=True)
-    # Ctrl-C and a scheduler's SIGTERM reach the whole process group; the parent decides what they mean and kills. A
-    # child inherits the mask, so it does not die noisily while it is still importing either.
-    with _signals_deferred():
-        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        try:
-            process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
-    theirs.close()
-    return _Worker(process, ours)
+def _share_out(workers: Sequence[Child], n_cores: int) -> None:
+    """Share the cores out among the children at work; the first ones get what does not divide."""
+    busy = sorted((worker for worker in workers if worker.task is not None), key=lambda worker: worker.slot)
+    for place, worker in enumerate(busy):
+        worker.cores.value = max(1, n_cores // len(busy) + (place < n_cores % len(busy)))
 
 
-@contextmanager
-def _signals_deferred() -> Iterator[None]:
-    """Let a signal wait until a child is started: a child left half-started dies with a traceback."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    arrived: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    handled = [number for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)]
-    for number in handled:
-        signal.signal(number, lambda number, _: arrived.append(number))
-    try:
-        yield
-    finally:
-        for number in handled:
-            signal.signal(number, handlers[number])
-        for late in arrived:
-            signal.raise_signal(late)
-
-
-def _give(worker: _Worker, number: int, packed: bytes) -> None:
-    worker.task, worker.begun, worker.heard = number, None, time.monotonic()
-    try:
-        worker.connection.send((number, packed))
-    except OSError:
-        # It died while idle; _listen notices the closed pipe.
-        return
-
-
-def _listen(worker: _Worker, on_report: Callable[[int, Any], None], on_end: Callable[[int, Any], None]) -> bool:
-    """Take one message of a worker; False when the worker is gone, with its task."""
+def _listen(worker: Child, on_report: Callable[[int, Any], None], on_end: Callable[[int, Any], None]) -> bool:
+    """Take one message of a worker; False when the worker is gone, with the task that it still has."""
     try:
         kind, number, content = worker.connection.recv()
     except (EOFError, OSError):
-        _await_end(worker)
+        await_end(worker)
         return False
     worker.heard = time.monotonic()
     if kind == "begun":
@@ -263,41 +219,12 @@ def _listen(worker: _Worker, on_report: Callable[[int, Any], None], on_end: Call
     elif kind == "end":
         worker.task = None
         on_end(number, content)
+        if isinstance(content, (UnforeseenError, WorkerCrashError)):
+            kill(worker)
+            return False
     elif content is not None:
         on_report(number, content)
     return True
-
-
-def _cause(exit_code: int | None) -> str:
-    if exit_code == -signal.SIGKILL:
-        return "SIGKILL, as from a system that is short of memory"
-    if exit_code is not None and exit_code < 0:
-        try:
-            return signal.Signals(-exit_code).name
-        except ValueError:
-            return f"signal {-exit_code}"
-    return f"exit code {exit_code}"
-
-
-def _kill(worker: _Worker) -> None:
-    worker.process.kill()
-    _await_end(worker)
-
-
-def _await_end(worker: _Worker) -> None:
-    """Wait for a child that is ending, but not for one that hangs in the kernel: no signal reaches it there."""
-    worker.connection.close()
-    worker.process.join(KILL_SECONDS)
-    if worker.process.exitcode is None:
-        worker.process.kill()
-        # Else multiprocessing would wait for it, without end, when this process exits.
-        _children().discard(worker.process)
-
-
-def _children() -> set[Any]:
-    """Return the processes that multiprocessing waits for at the end."""
-    children: set[Any] = getattr(process_module, "_children", set())
-    return children
 
 
 def available_cores() -> int:

@@ -10,11 +10,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from slidescore.errors import SlidescoreError, place_of, trace_of
+from slidescore.execute.allocator import keep_freed_memory
 
 Report = Callable[[Any], None]
 Work = Callable[[Any, Report], Any]
@@ -23,6 +25,25 @@ LAST_LINES = 30
 """Lines of a traceback that are kept of an unforeseen error."""
 PR_SET_PDEATHSIG = 1
 """Linux, prctl(2): have the kernel signal this process when its parent dies."""
+
+
+@dataclass(slots=True)
+class _Share:
+    """Where this process reads how many cores are its own; the supervisor alone writes there."""
+
+    cores: Any = None
+
+
+_SHARE = _Share()
+
+
+def cores_now() -> int:
+    """Return how many cores this process's task may keep busy at this moment, at least 1.
+
+    All cores of a run are shared out among the tasks at work; when one ends and none waits, the others get its cores.
+    In a process that nobody supervises it is 1.
+    """
+    return max(1, int(_SHARE.cores.value)) if _SHARE.cores is not None else 1
 
 
 class WorkerCrashError(SlidescoreError, RuntimeError):
@@ -49,12 +70,15 @@ def pack_task(work: Work, task: Any) -> bytes:
     return pickle.dumps((work, task))
 
 
-def serve(connection: Connection) -> None:
+def serve(connection: Connection, cores: Any) -> None:
     """Run in the child: answer tasks until the pipe closes.
 
     Messages are (kind, task number, content): `begun` once the task's code is loaded, any number of `report`, `end`.
+    `cores` is the shared number that `cores_now` reads.
     """
     end_with_parent()
+    keep_freed_memory()
+    _SHARE.cores = cores
     lock = threading.Lock()
     while True:
         try:

@@ -15,7 +15,7 @@ from typing import Literal
 
 import torch
 
-from slidescore.errors import InputError
+from slidescore.errors import DeviceMemoryError, InputError, SlidescoreError
 
 Precision = Literal["float32", "bf16", "float16"]
 
@@ -27,6 +27,12 @@ DTYPES: dict[Precision, torch.dtype] = {
 AVX512_BF16, AMX_BF16 = "avx512_bf16", "amx_bf16"
 """What a CPU calls arithmetic in bfloat16; the names are those of Linux and of torch alike."""
 CPU_FEATURES_FILE = Path("/proc/cpuinfo")
+MEMORY_WORDS = ("out of memory", "alloc_failed", "allocation_failed", "not enough memory", "can't allocate memory")
+"""What CUDA, cuBLAS, cuDNN and torch's allocator for CPUs say, in small letters, when memory does not suffice: only
+torch's allocator for GPUs has an error of its own for it."""
+BATCH_TILES = 4
+"""Tiles in every batch on a GPU, full or not: part of the numeric profile. One tile of 1,280 x 1,280 px is already 37
+GFLOP; more than a few add waiting and memory, and no speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +60,9 @@ class Device:
 
     @property
     def profile(self) -> str:
-        """Device class and precision, as in the numeric profile: `cpu-bf16`."""
-        return f"{self.name.split(':', maxsplit=1)[0]}-{self.precision}"
+        """Device class, precision and tiles a batch, as in the numeric profile: `cpu-bf16`, `cuda-float16x4`."""
+        batch = f"x{BATCH_TILES}" if self.is_cuda else ""
+        return f"{self.name.split(':', maxsplit=1)[0]}-{self.precision}{batch}"
 
     @property
     def dtype(self) -> torch.dtype:
@@ -94,6 +101,38 @@ def resolve_device(asked: str = "auto", *, float32: bool = False) -> Device:
     return Device(f"cuda:{index}", "float32" if float32 else "float16", torch.cuda.get_device_name(index))
 
 
+def resolve_devices(asked: str = "auto", *, float32: bool = False) -> tuple[Device, ...]:
+    """Settle the devices that the slides of a run are spread over.
+
+    Parameters
+    ----------
+    asked
+        One device as `resolve_device` takes it, or several with commas between them: `cuda:0,cuda:1`.
+    float32
+        Whether to run in single precision wherever it is, to compare with.
+
+    Raises
+    ------
+    InputError
+        If there is no such device, one is named twice, or they are not all alike: the numbers of a slide must not
+        depend on which device it happened to get.
+    """
+    names = asked.split(",")
+    if len(names) > 1 and not all(re.fullmatch(r"cpu|cuda(:\d+)?", name) for name in names):
+        raise InputError("no such devices", where=f"--device {asked}", remedy="name GPUs, as cuda:0,cuda:1")
+    found = tuple(resolve_device(name, float32=float32) for name in names)
+    for number, device in enumerate(found):
+        if device.name in {other.name for other in found[:number]}:
+            raise InputError(f"{device.name} is named twice", where=f"--device {asked}", remedy="name each GPU once")
+        if (device.profile, device.hardware) != (found[0].profile, found[0].hardware):
+            raise InputError(
+                f"{device.name} ({device.hardware}) computes otherwise than {found[0].name} ({found[0].hardware})",
+                where=f"--device {asked}",
+                remedy="name GPUs of one kind; one run gives the same numbers on each of them",
+            )
+    return found
+
+
 def cpu_has_bf16() -> bool:
     """Whether this CPU multiplies in bfloat16; torch's own flag says only that it can be emulated."""
     features, _ = _cpu()
@@ -124,6 +163,39 @@ def _cpu() -> tuple[set[str], bool]:
         return set(), False
     flags = next((line.partition(":")[2].split() for line in text.splitlines() if line.startswith("flags")), [])
     return set(flags), "GenuineIntel" in text
+
+
+@contextmanager
+def memory_of(device: Device) -> Iterator[None]:
+    """Say in one line that a device's memory does not suffice.
+
+    Raises
+    ------
+    DeviceMemoryError
+        In place of torch's own error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not _tells_of_memory(error):
+            raise
+        raise DeviceMemoryError(
+            f"out of memory on {device.name}", remedy="use fewer --workers, or --device cpu"
+        ) from error
+
+
+def _tells_of_memory(error: RuntimeError) -> bool:
+    """Whether an error is torch's, or a library's below it, and says that memory does not suffice."""
+    if isinstance(error, SlidescoreError):
+        return False
+    said = str(error).lower()
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(word in said for word in MEMORY_WORDS)
+
+
+def release_cached() -> None:
+    """Give memory of GPUs that torch keeps for later, and nobody uses, back to whoever else wants it."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def list_gpus() -> list[str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 import torch
@@ -15,15 +13,20 @@ from numpy.typing import NDArray
 from slidescore.cells.decode import DecodeSettings, decode_maps
 from slidescore.cells.segmenter import Segmentation
 from slidescore.cells.types import TUMOR
-from slidescore.errors import DeviceError, DeviceMemoryError
+from slidescore.nn.batches import GREY_LEVELS, BatchRunner, Frame, not_finite
 from slidescore.nn.card import Calibration, decode_settings
-from slidescore.nn.device import Device
-from slidescore.nn.network import SHAPE_MAPS, STRIDE, CellNetwork, fused
+from slidescore.nn.device import Device, memory_of
+from slidescore.nn.gathering import Gatherer
+from slidescore.nn.network import FOLD, MIDDLE, SHAPE_MAPS, STRIDE, CellNetwork, fused
+from slidescore.nn.unfolding import look_up, unfold, unfold_half
 from slidescore.nn.weights import Model, load_model
 from slidescore.stain import StainPlanes
 
-GREY_LEVELS = 255.0
-"""The network sees grey levels over this; nothing else is normalised."""
+N_LEVELS = 256
+BITS = {2: torch.int16, 4: torch.int32}
+"""Whole numbers as long as a precision's numbers, by bytes."""
+ROWS_AT_ONCE = 32
+"""Rows of the channels of maps that are turned into probabilities at once: 1 MB of a tile."""
 
 Float = NDArray[np.float32]
 
@@ -60,6 +63,8 @@ class NetworkSegmenter:
         Ready for inference: batch norms folded, on the device, in its precision.
     decode, calibration
         From the model's card.
+    gatherer
+        Computes the tiles of several threads together, on a GPU; None where each thread computes its own.
     """
 
     digest: str
@@ -68,7 +73,7 @@ class NetworkSegmenter:
     decode: DecodeSettings
     calibration: Calibration
     name: str = "network"
-    _alone: Lock = field(default_factory=Lock)
+    gatherer: Gatherer | None = None
 
     def segment(
         self, rgb: NDArray[np.uint8], planes: StainPlanes, usable: NDArray[np.bool_], mpp: float
@@ -96,9 +101,11 @@ class NetworkSegmenter:
         """
         maps = self.predict_maps(rgb)
         height, width = rgb.shape[1:3]
-        # Nuclei are made on the padded maps, so that maps of every scale still lie on one another.
-        inside = np.zeros(maps.center.shape, dtype=bool)
-        inside[:, :height, :width] = usable
+        inside = usable
+        if maps.center.shape != usable.shape:
+            # Nuclei are made on the padded maps, so that maps of every scale still lie on one another.
+            inside = np.zeros(maps.center.shape, dtype=bool)
+            inside[:, :height, :width] = usable
         return [
             _cropped(
                 decode_maps(
@@ -121,41 +128,34 @@ class NetworkSegmenter:
         DeviceError
             If a map holds a value that is no number, or no finite one.
         """
-        # Torch warns of an array that may not be written to, so such a one is copied.
-        pixels = torch.from_numpy(np.require(_padded(rgb), requirements=["C", "W"]))
-        with _memory_of(self.device), torch.inference_mode(), self._turn():
-            # (N, H, W, 3) seen as (N, 3, H, W) is what torch calls channels last, the quick order.
-            seen = pixels.to(self.device.name).permute(0, 3, 1, 2).to(self.device.dtype) / GREY_LEVELS
-            shapes, types = self.network(seen)
-            # Asked before the sigmoid, which makes a harmless looking 1 of an overflow.
-            finite = bool(torch.isfinite(shapes).all() and torch.isfinite(types).all())
-            # Probabilities in single precision: half of one has no steps fine enough near 1.
-            probability = torch.sigmoid(shapes.float()).cpu().numpy()
+        rgb = _padded(rgb)
+        if self.gatherer is not None:
+            found = [self.gatherer.compute(image) for image in rgb]
+            gathered = {name: np.stack([shapes[k] for shapes, _ in found]) for k, name in enumerate(SHAPE_MAPS)}
+            of_types = np.stack([each for _, each in found])
+            return Maps(gathered["center"], gathered["foreground"], gathered["distance"], of_types)
+        with memory_of(self.device), torch.inference_mode():
+            shapes, types = self.network.folded(self._input(rgb))
+            maps, finite = _unfolded(shapes)
+            finite = finite and _is_finite(types)
             typed = calibrated(types.float(), self.calibration).cpu().numpy()
         if not finite:
-            raise DeviceError(
-                f"the network's maps hold a value that is no finite number, in {self.device.precision} on "
-                f"{self.device.name}",
-                remedy="use --device cpu; 'slidescore doctor' says whether the model is whole",
-            )
-        named = {name: np.ascontiguousarray(probability[:, k]) for k, name in enumerate(SHAPE_MAPS)}
+            raise not_finite(self.device)
+        named = dict(zip(SHAPE_MAPS, maps, strict=True))
         return Maps(named["center"], named["foreground"], named["distance"], typed)
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """On a GPU one thread at a time, which bounds its memory, by algorithms that always sum in the same order."""
-        if not self.device.is_cuda:
-            yield
-            return
-        with (
-            self._alone,
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-        ):
-            yield
+    def _input(self, rgb: NDArray[np.uint8]) -> torch.Tensor:
+        """Return what the network is given, (N, 3, H, W), in its precision."""
+        # The same numbers from a table: there are only 256 grey levels. Numpy knows no bf16, so its bits are moved.
+        table = torch.arange(N_LEVELS, dtype=torch.uint8).to(self.device.dtype) / GREY_LEVELS - MIDDLE
+        # (N, H, W, 3) seen as (N, 3, H, W) is what torch calls channels last, the quick order.
+        bits = BITS[table.element_size()]
+        seen = look_up(rgb, table.view(bits).numpy())
+        return torch.from_numpy(seen).view(self.device.dtype).permute(0, 3, 1, 2)
 
 
-def load_segmenter(name_or_path: str | Path, device: Device) -> NetworkSegmenter:
-    """Load a model and make it ready for a device.
+def load_segmenter(name_or_path: str | Path, device: Device, frame: Frame | None = None) -> NetworkSegmenter:
+    """Load a model and make it ready for a device; parameters as in `make_segmenter`.
 
     Raises
     ------
@@ -164,11 +164,20 @@ def load_segmenter(name_or_path: str | Path, device: Device) -> NetworkSegmenter
     DeviceMemoryError
         If the device's memory does not suffice.
     """
-    return make_segmenter(load_model(name_or_path), device)
+    return make_segmenter(load_model(name_or_path), device, frame)
 
 
-def make_segmenter(model: Model, device: Device) -> NetworkSegmenter:
+def make_segmenter(model: Model, device: Device, frame: Frame | None = None) -> NetworkSegmenter:
     """Make a loaded model ready for a device; the model itself stays as it is.
+
+    Parameters
+    ----------
+    model
+        As it was loaded.
+    device
+        Where it shall run.
+    frame
+        Height and width of the room for a tile on a GPU; None gives each size of tiles a room of its own.
 
     Raises
     ------
@@ -178,22 +187,51 @@ def make_segmenter(model: Model, device: Device) -> NetworkSegmenter:
         If the device's memory does not suffice.
     """
     decode = decode_settings(model.card)
-    with _memory_of(device):
+    with memory_of(device):
         network = fused(model.network).to(device=device.name, dtype=device.dtype, memory_format=torch.channels_last)
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    return NetworkSegmenter(model.digest, device, network, decode, model.card.calibration)
+    calibration = model.card.calibration
+    gatherer = None
+    if device.is_cuda:
+        runner = BatchRunner(network, device, partial(calibrated, calibration=calibration))
+        gatherer = Gatherer(runner, frame=frame)
+    return NetworkSegmenter(model.digest, device, network, decode, calibration, gatherer=gatherer)
 
 
-@contextmanager
-def _memory_of(device: Device) -> Iterator[None]:
-    """Say in one line that a device's memory does not suffice."""
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        raise DeviceMemoryError(
-            f"out of memory on {device.name}", remedy="use fewer --workers, or --device cpu"
-        ) from error
+def _is_finite(values: torch.Tensor) -> bool:
+    """Whether every value is a finite number; their sum is asked first, which is quick and seldom wrong."""
+    return bool(torch.isfinite(values.sum(dtype=torch.float32))) or bool(torch.isfinite(values).all())
+
+
+def _unfolded(shapes: torch.Tensor) -> tuple[Float, bool]:
+    """Turn logits, (N, 12, H / 2, W / 2), which may be overwritten, into probabilities in the order of SHAPE_MAPS.
+
+    Returns
+    -------
+    float32, (3, N, H, W), and whether every logit is a finite number: a sigmoid makes a harmless looking 1 of an
+    overflow. Probabilities are in single precision, since half of one has no steps fine enough near 1.
+    """
+    channels = shapes.permute(0, 2, 3, 1).contiguous()
+    if channels.dtype == torch.float32:
+        n, height, width, _ = channels.shape
+        lines: Float = np.empty((len(SHAPE_MAPS), n * height * FOLD, width * FOLD), np.float32)
+        finite = True
+        # Some rows at a time, which stay in the cache through all three steps.
+        for number, part in enumerate(channels.flatten(0, 1).split(ROWS_AT_ONCE)):
+            finite = finite and _is_finite(part)
+            unfold(part.sigmoid_().numpy(), lines[:, number * ROWS_AT_ONCE * FOLD :])
+        return lines.reshape(len(SHAPE_MAPS), n, height * FOLD, width * FOLD), finite
+    maps, largest = unfold_half(channels.view(torch.int16).numpy().view(np.uint16), _sigmoids(channels.dtype))
+    return maps, _is_finite(torch.tensor(largest, dtype=torch.int16).view(channels.dtype))
+
+
+@cache
+def _sigmoids(dtype: torch.dtype) -> Float:
+    """Tabulate the sigmoid of every number of 16 bits, by its bits; float32, (65536,)."""
+    bits = torch.arange(1 << 16, dtype=torch.int32).to(torch.int16)
+    table: Float = torch.sigmoid(bits.view(dtype).float()).numpy()
+    return table
 
 
 def calibrated(logits: torch.Tensor, calibration: Calibration) -> torch.Tensor:
@@ -213,4 +251,5 @@ def _padded(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _cropped(found: Segmentation, height: int, width: int) -> Segmentation:
     nuclei = np.ascontiguousarray(found.nuclei[:height, :width])
-    return Segmentation(nuclei, found.detection_probability, found.type_probability)
+    # What is cut off was not usable, so no nucleus reaches into it.
+    return Segmentation(nuclei, found.detection_probability, found.type_probability, found.boxes)

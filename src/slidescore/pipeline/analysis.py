@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import astuple, dataclass, replace
 from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,18 +18,30 @@ from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, paint_areas
 from slidescore.assay import Assay
 from slidescore.cells import TileCells, join_tiles
 from slidescore.errors import SlideOpenError
+from slidescore.execute import give_back_freed_memory, in_order
 from slidescore.pipeline.facts import colour_facts, degradations, slide_facts, stain_facts
 from slidescore.pipeline.integrity import integrity_facts
 from slidescore.pipeline.journal import TileJournal
 from slidescore.pipeline.readers import ReaderPool
-from slidescore.pipeline.segmenters import SegmenterPlan, build_planned, plan_segmenter, tile_threads
+from slidescore.pipeline.segmenters import (
+    SegmenterPlan,
+    build_planned,
+    extra_threads,
+    name_profile,
+    plan_segmenter,
+    tile_threads,
+)
 from slidescore.pipeline.survey import find_witness, lay_squares, survey_slide
-from slidescore.pipeline.tile import NO_AREA, AreaSums, TileContext, TileResult, failed_tile, score_tile
+from slidescore.pipeline.tile import failed_tile, score_tile
+from slidescore.pipeline.tile_parts import NO_AREA, NO_CELLS, AreaSums, TileContext, TileResult
 from slidescore.pipeline.tile_table import tile_table
 from slidescore.qc.artifacts import excluded_squares, mark_cells
 from slidescore.slide import AnalysisGrid, SlideReader, read_analysis
 from slidescore.tiles import TileSpec, plan_tiles
 from slidescore.tissue import TissueMask
+
+TILES_BETWEEN_CLEARINGS = 8
+"""Holes in the heap are handed back so often. A section of 459 tiles then needs 1.5 GB at its peak, and 2.2 without."""
 
 Progress = Callable[[int, int, int], None]
 """Called with tiles done, tiles in all, cells found so far."""
@@ -64,6 +74,7 @@ def analyze_slide(
     mpp: float | None = None,
     annotations: AnnotationSet = NO_ANNOTATIONS,
     threads: int = 1,
+    allowed: Callable[[], int] | None = None,
     device: str = "auto",
     float32: bool = False,
     plan: SegmenterPlan | None = None,
@@ -86,6 +97,8 @@ def analyze_slide(
         Areas drawn on the slide.
     threads
         Tiles worked on at once; changes nothing but the time.
+    allowed
+        Asked all the time how many of the threads may work just then; None for all of them.
     device
         Where a network runs: auto, cpu, cuda or cuda:N.
     float32
@@ -112,18 +125,29 @@ def analyze_slide(
     segmenter = build_planned(assay, planned)
     with ReaderPool(open_reader) as readers, tile_threads(assay):
         reader = readers.get()
-        survey = survey_slide(reader, assay, mpp=mpp, threads=threads)
+        survey = survey_slide(reader, assay, mpp=mpp, threads=min(threads, allowed()) if allowed else threads)
         grid, squares = survey.grid, lay_squares(survey, assay)
         witness = find_witness(reader, survey, partial(_read_window, readers))
         within = _within(annotations, survey.tissue)
-        tiles = plan_tiles(grid, within, core_px=assay.tiles.core_px, halo_um=assay.tiles.halo_um, origin_px=origin_px)
+        tiles = plan_tiles(
+            grid, within, core_px=assay.tiles.core_px, halo_um=assay.tiles.halo_um, margin_um=assay.tiles.seam_um,
+            origin_px=origin_px,
+        )  # fmt: skip
         context = TileContext(
             grid, tiles, survey.tissue, annotations, survey.white.rgb, survey.vectors, segmenter, assay.cells,
             assay.stains, assay.tiles, squares, witness,
         )  # fmt: skip
-        kept = journal.open(planned, context) if journal else {}
-        results = _finish_tiles(readers, context, threads, kept, journal, on_progress, shuffle_seed)
+        give_back_freed_memory()
+        share = _Threads(threads, allowed, extra_threads(planned))
+        # Nothing else holds the tiles that are kept from before: their tables go when they are joined.
+        results = _finish_tiles(
+            readers, context, share, journal.open(planned, context) if journal else {}, journal, on_progress,
+            shuffle_seed,
+        )  # fmt: skip
         joined = join_tiles(_seen_cells(results), duplicate_um=assay.tiles.duplicate_um, mpp=survey.resolution.mpp)
+        # The tiles' own tables are as large as the joined one.
+        results = [replace(result, cells=NO_CELLS) for result in results]
+        give_back_freed_memory()
         # After the seam pass: a tile knows the squares of its own cells only.
         out = excluded_squares(result.squares for result in results)
         cells = mark_cells(joined.cells, squares, grid.px_to_l0, out)
@@ -135,6 +159,7 @@ def analyze_slide(
                 "level": grid.level,
                 "factor": grid.factor,
                 "upsampled": grid.upsampled,
+                "decode": "half" if grid.halved else "exact",
                 "n_tiles": len(tiles.tiles),
                 "n_seam_merged": joined.n_merged,
                 "n_seam_restored": joined.n_restored,
@@ -145,13 +170,25 @@ def analyze_slide(
             "colours": colour_facts(survey, results, squares.frame),
             "control_areas": {name: list(astuple(areas)) for name, areas in controls},
             "integrity": integrity_facts(reader, witness, survey.coarse, survey.valid, survey.tissue.tissue, results),
-            "degradations": degradations(results),
-            "profile": planned.profile,
+            "degradations": degradations(reader, results),
+            "profile": name_profile(planned, halved=grid.halved),
             "device": planned.device.partition(":")[0],
             "model": {"name": segmenter.name, "digest": segmenter.digest},
         }
         regions = _sum_areas([result.region_areas for result in results], annotations.region_names)
         return SlideAnalysis(cells, tile_table(results, cells, grid.px_to_l0), facts, dict(regions))
+
+
+@dataclass(frozen=True, slots=True)
+class _Threads:
+    """How many threads a slide's tiles get: at most, at this moment, and besides for waiting on a GPU."""
+
+    most: int
+    allowed: Callable[[], int] | None
+    extra: int
+
+    def now(self) -> int:
+        return min(self.most, self.allowed() if self.allowed else self.most) + self.extra
 
 
 def _read_window(
@@ -169,71 +206,44 @@ def _within(annotations: AnnotationSet, tissue: TissueMask) -> TissueMask:
     """Leave only the tissue near the areas that are scored, so that tiles far from them are not read."""
     if not annotations.limits:
         return tissue
-    areas = [*annotations.limits, *annotations.of("control")]
-    drawn = paint_areas(areas, 0.0, 0.0, tissue.tissue.shape, tissue.l0_per_px)
-    # A pixel of margin: a thin area can pass between the middles of coarse pixels.
-    near = cv2.dilate(drawn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    # Wider by a coarse pixel: a thin area, or the rim of any, can pass between the middles of such pixels.
+    areas = [area.widened(tissue.l0_per_px) for area in (*annotations.limits, *annotations.of("control"))]
+    near = paint_areas(areas, 0.0, 0.0, tissue.tissue.shape, tissue.l0_per_px)
     return replace(tissue, tissue=tissue.tissue & near)
 
 
 def _finish_tiles(
     readers: ReaderPool,
     context: TileContext,
-    threads: int,
+    threads: _Threads,
     kept: dict[int, TileResult],
     journal: TileJournal | None,
     on_progress: Progress | None,
     shuffle_seed: int | None,
 ) -> list[TileResult]:
     """Score the tiles that are not kept from before; return all of them in the order of the plan."""
-    to_do = [spec for spec in context.plan.tiles if spec.index not in kept]
+    to_do = [spec for spec in context.plan.in_strips() if spec.index not in kept]
     if shuffle_seed is not None:
         random.Random(shuffle_seed).shuffle(to_do)
     results, n_cells = dict(kept), sum(result.cells.owned.num_rows for result in kept.values())
-    for result in _score_tiles(readers, to_do, context, threads):
-        results[result.spec.index] = result
-        if journal:
-            journal.add(result)
-        n_cells += result.cells.owned.num_rows
-        if on_progress:
-            on_progress(len(results), len(context.plan.tiles), n_cells)
+    score = partial(_score_or_fail, readers, context)
+    with closing(in_order(score, to_do, most=threads.most + threads.extra, allowed=threads.now)) as finished:
+        for result in finished:
+            results[result.spec.index] = result
+            if journal:
+                journal.add(result)
+            n_cells += result.cells.owned.num_rows
+            if len(results) % TILES_BETWEEN_CLEARINGS == 0:
+                give_back_freed_memory()
+            if on_progress:
+                on_progress(len(results), len(context.plan.tiles), n_cells)
+    give_back_freed_memory()
     if journal:
         journal.flush()
     return [results[spec.index] for spec in context.plan.tiles]
 
 
-def _score_tiles(
-    readers: ReaderPool, specs: Sequence[TileSpec], context: TileContext, threads: int
-) -> Iterator[TileResult]:
-    """Score tiles, in order, with no more than a few waiting."""
-    waiting: deque[Future[TileResult]] = deque()
-    tiles = iter(specs)
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        try:
-            for _ in range(2 * threads):
-                _submit_next(pool, waiting, tiles, readers, context)
-            while waiting:
-                result = waiting.popleft().result()
-                _submit_next(pool, waiting, tiles, readers, context)
-                yield result
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _submit_next(
-    pool: ThreadPoolExecutor,
-    waiting: deque[Future[TileResult]],
-    tiles: Iterator[TileSpec],
-    readers: ReaderPool,
-    context: TileContext,
-) -> None:
-    spec = next(tiles, None)
-    if spec is not None:
-        waiting.append(pool.submit(partial(_score_or_fail, readers, spec, context)))
-
-
-def _score_or_fail(readers: ReaderPool, spec: TileSpec, context: TileContext) -> TileResult:
+def _score_or_fail(readers: ReaderPool, context: TileContext, spec: TileSpec) -> TileResult:
     """Score a tile; where its pixels cannot be read even by a fresh reader, it alone fails."""
     try:
         return score_tile(readers.get(), spec, context)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from slidescore.pipeline.survey import Survey
-from slidescore.pipeline.tile import TileResult
+from slidescore.pipeline.tile_parts import TileResult
 from slidescore.qc.glass import measure_glass, measure_light
 from slidescore.qc.stain_check import measure_stain
 from slidescore.qc.stain_counts import add_colours
@@ -61,8 +61,9 @@ def colour_facts(survey: Survey, results: Sequence[TileResult], frame: HueFrame)
     }
 
 
-def degradations(results: Sequence[TileResult]) -> list[str]:
+def degradations(reader: SlideReader, results: Sequence[TileResult]) -> list[str]:
     """Say what went less well than it should."""
+    said = [f"read by OpenSlide instead of a faster decoder: {reader.fallback}"] if reader.fallback else []
     failed = [result for result in results if result.status == "failed"]
     reasons = sorted({result.reason for result in failed})
-    return [f"{len(failed)} tiles could not be read: {'; '.join(reasons)}"] if failed else []
+    return [*said, f"{len(failed)} tiles could not be read: {'; '.join(reasons)}"] if failed else said

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidescore.geometry import Region
-from slidescore.pipeline.tile import TileResult
+from slidescore.pipeline.tile_parts import TileResult
 from slidescore.slide import AnalysisGrid, SlideReader
 from slidescore.slide.checksums import Checked
 from slidescore.slide.cross_level import LEVELS_DIFFER, LevelWitness

@@ -22,8 +22,8 @@ from pydantic import BaseModel
 from shapely.geometry.base import BaseGeometry
 
 from slidescore.pipeline.segmenters import SegmenterPlan
-from slidescore.pipeline.tile import TileContext, TileResult
 from slidescore.pipeline.tile_codec import decode_tiles, encode_tiles
+from slidescore.pipeline.tile_parts import TileContext, TileResult
 from slidescore.report.files import write_bytes
 from slidescore.version import library_versions
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from slidescore.assay import Assay, assay_digest, left_digest
 from slidescore.pipeline.analysis import SlideAnalysis
-from slidescore.pipeline.tile import AreaSums
+from slidescore.pipeline.tile_parts import AreaSums
 from slidescore.qc.checks import (
     Flag,
     artifact_areas,

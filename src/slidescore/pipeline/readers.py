@@ -1,4 +1,4 @@
-"""Readers for many threads, where each has its own and a broken one is replaced, and for pictures."""
+"""Readers for many threads, where one serves all or each has its own and a broken one is replaced, and for pictures."""
 
 from __future__ import annotations
 
@@ -13,31 +13,45 @@ from numpy.typing import NDArray
 from slidescore.errors import SlideOpenError
 from slidescore.geometry import Region
 from slidescore.slide import SlideReader
+from slidescore.slide.reader import Means
 
 
 class ReaderPool:
-    """Opens one reader a thread and closes them all at the end.
+    """Opens one reader a thread, or one for all where it survives errors, and closes them all at the end.
 
     OpenSlide's errors are sticky: after one bad tile a handle refuses everything. `replace` gives the calling thread a
-    fresh one, so that a bad tile costs that tile only.
+    fresh one, so that a bad tile costs that tile only. A reader whose errors are not sticky is shared, and with it the
+    tiles that it has decoded. What was replaced is closed, for a slide may have many bad tiles; only the first reader
+    stays to the end, because it is asked what the slide says of itself.
     """
 
     def __init__(self, open_reader: Callable[[], SlideReader]) -> None:
         self._open = open_reader
         self._own = threading.local()
         self._opened: list[SlideReader] = []
-        self._lock = threading.Lock()
+        self._shared: SlideReader | None = None
+        self._opening = threading.Lock()
 
     def get(self) -> SlideReader:
         """Return the calling thread's reader."""
-        reader: SlideReader | None = getattr(self._own, "reader", None)
-        return self.replace() if reader is None else reader
+        reader: SlideReader | None = getattr(self._own, "reader", None) or self._shared
+        return reader or self.replace()
 
     def replace(self) -> SlideReader:
-        """Open a fresh reader for the calling thread."""
-        reader = self._open()
-        with self._lock:
-            self._opened.append(reader)
+        """Open a fresh reader for the calling thread, unless there is one that needs no replacing."""
+        broken: SlideReader | None = getattr(self._own, "reader", None)
+        self._own.reader = None
+        # One at a time: the first may serve all others.
+        with self._opening:
+            if broken is not None and broken is not self._shared and broken in self._opened[1:]:
+                self._opened.remove(broken)
+                broken.close()
+            reader = self._shared
+            if reader is None:
+                reader = self._open()
+                self._opened.append(reader)
+                if reader.survives_errors:
+                    self._shared = reader
         self._own.reader = reader
         return reader
 
@@ -102,6 +116,16 @@ class _Passing:
         return self._reader.backend
 
     @property
+    def survives_errors(self) -> bool:
+        """Whether the reader goes on after an error."""
+        return self._reader.survives_errors
+
+    @property
+    def fallback(self) -> str:
+        """Why a faster reader was not taken."""
+        return self._reader.fallback
+
+    @property
     def bounds(self) -> Region | None:
         """The area that holds pixels."""
         return self._reader.bounds
@@ -114,6 +138,16 @@ class _Passing:
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Read a region as uint8, (H, W, 4), RGBA."""
         return self._reader.read_region(location, level, size)
+
+    def can_halve(self, level: int, factor: int) -> bool:
+        """Whether a level can be decoded at half the resolution for blocks of `factor` px."""
+        return self._reader.can_halve(level, factor)
+
+    def read_means(
+        self, level: int, factor: int, corner: tuple[int, int], size: tuple[int, int], *, halved: bool
+    ) -> Means | None:
+        """Read a region averaged over blocks of `factor` px; None where the caller must."""
+        return self._reader.read_means(level, factor, corner, size, halved=halved)
 
     def close(self) -> None:
         """Let the file go."""
@@ -148,6 +182,14 @@ class WatchedReader(_Passing):
         pixels = self._reader.read_region(location, level, size)
         self._on_read()
         return pixels
+
+    def read_means(
+        self, level: int, factor: int, corner: tuple[int, int], size: tuple[int, int], *, halved: bool
+    ) -> Means | None:
+        """Read a region averaged over blocks, and tell that it was read."""
+        means = self._reader.read_means(level, factor, corner, size, halved=halved)
+        self._on_read()
+        return means
 
 
 class PictureReader(_Passing):

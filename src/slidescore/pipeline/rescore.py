@@ -21,12 +21,12 @@ from slidescore.assay import (
 from slidescore.cells import CELL_SCHEMA
 from slidescore.errors import AssayError, InputError, RunFolderError, SlideOpenError, SlidescoreError
 from slidescore.pipeline.analysis import SlideAnalysis
-from slidescore.pipeline.cohort import RunSummary
+from slidescore.pipeline.events import RunSummary
 from slidescore.pipeline.judge import SlideIdentity, judge_slide
 from slidescore.pipeline.pseudonyms import KeyRow, read_key_file, refuse_mixed_names
 from slidescore.pipeline.publish import TABLES, write_cohort_page, write_slide_pictures
 from slidescore.pipeline.readers import PictureReader
-from slidescore.pipeline.tile import AreaSums
+from slidescore.pipeline.tile_parts import AreaSums
 from slidescore.pipeline.tile_table import TILE_SCHEMA
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
 from slidescore.report.digests import refuse_changed, remove_digests, write_digests

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import math
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slidescore.assay import Assay
 from slidescore.cells import ClassicalSegmenter, Segmenter
@@ -12,6 +14,8 @@ from slidescore.nn.card import MPP_TOLERANCE, Card, decode_settings, find_model,
 
 CPU_NAMES = ("auto", "cpu")
 """What --device may be without a network."""
+FRAME_STEP_PX = 64
+"""A GPU's frames are multiples of this: a multiple of the network's stride, and few sizes for many assays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +59,58 @@ def plan_segmenter(assay: Assay, device: str = "auto", *, float32: bool = False)
     Raises
     ------
     InputError
-        If there is no such device, or the segmenter cannot run there.
+        If there is no such device, or the segmenter cannot run there; or several devices are named: a slide has one.
     UnknownNameError, ModelError, AssayError
         If the assay's model is unknown, damaged, or was trained at another resolution, or the tiles do not suit it.
     """
+    plans = plan_segmenters(assay, device, float32=float32)
+    if len(plans) > 1:
+        raise InputError("one slide runs on one device", where=f"--device {device}", remedy=f"use {plans[0].device}")
+    return plans[0]
+
+
+def plan_segmenters(assay: Assay, devices: str = "auto", *, float32: bool = False) -> tuple[SegmenterPlan, ...]:
+    """Settle the devices of a run: a plan for each, the same but for the device.
+
+    Parameters
+    ----------
+    assay
+        Names the segmenter.
+    devices
+        `auto`, or devices with commas between them: `cuda:0,cuda:1`.
+    float32
+        Whether a network computes in single precision everywhere, to compare with.
+
+    Raises
+    ------
+    InputError
+        If there is no such device, one is named twice, the segmenter cannot run there, or numbers would depend on which
+        of the devices a slide gets.
+    UnknownNameError, ModelError, AssayError
+        As `plan_segmenter`.
+    """
     name, decode = assay.cells.segmenter, assay.reading.decode
     if name == "classical":
-        if device not in CPU_NAMES:
+        if devices not in CPU_NAMES:
             raise InputError(
-                "the classical segmenter runs on the CPU only", where=f"--device {device}", remedy="use auto or cpu"
+                "the classical segmenter runs on the CPU only", where=f"--device {devices}", remedy="use auto or cpu"
             )
         segmenter = ClassicalSegmenter(assay.cells.classical)
-        return SegmenterPlan(segmenter.name, segmenter.digest, f"cpu-float32-{name}-{decode}", "cpu", "CPU", float32)
-    from slidescore.nn.device import resolve_device
+        profile = f"cpu-float32-{name}-{decode}"
+        return (SegmenterPlan(segmenter.name, segmenter.digest, profile, "cpu", "CPU", float32),)
+    from slidescore.nn.device import resolve_devices
 
-    settled = resolve_device(device, float32=float32)
+    first, *others = resolve_devices(devices, float32=float32)
     card = check_model(assay)
-    return SegmenterPlan(
-        name, card.digest, f"{settled.profile}-{name}-{decode}", settled.name, settled.hardware, float32
-    )
+    profile = f"{first.profile}-{name}-{decode}"
+    plan = SegmenterPlan(name, card.digest, profile, first.name, first.hardware, float32)
+    return (plan, *(replace(plan, device=other.name) for other in others))
+
+
+def name_profile(plan: SegmenterPlan, *, halved: bool) -> str:
+    """Name the profile in which a slide was measured: where it cannot be decoded at half its resolution, exactly."""
+    planned = plan.profile.removesuffix("-half")
+    return plan.profile if halved or planned == plan.profile else f"{planned}-exact"
 
 
 def check_model(assay: Assay) -> Card:
@@ -132,7 +169,8 @@ def build_planned(assay: Assay, plan: SegmenterPlan) -> Segmenter:
     from slidescore.nn.device import resolve_device
     from slidescore.nn.segmenter import load_segmenter
 
-    segmenter = load_segmenter(assay.cells.network.model, resolve_device(plan.device, float32=plan.float32))
+    device = resolve_device(plan.device, float32=plan.float32)
+    segmenter = load_segmenter(assay.cells.network.model, device, tile_frame(assay))
     if segmenter.digest != plan.digest:
         raise ModelError(
             f"was replaced while the run was going on: it is {segmenter.digest}, and {plan.digest} was planned",
@@ -140,6 +178,37 @@ def build_planned(assay: Assay, plan: SegmenterPlan) -> Segmenter:
             remedy="run the same command again",
         )
     return segmenter
+
+
+def tile_frame(assay: Assay) -> tuple[int, int]:
+    """Return a height and width that hold every tile of an assay, in analysis pixels; a GPU's frames are this large.
+
+    The halo is a length, so it has more pixels on a slide that is analysed at pixels a little smaller than the assay
+    names, see `slidescore.slide.plan_grid`.
+    """
+    least_mpp = assay.reading.mpp / (1.0 + assay.reading.snap_fraction)
+    side_px = assay.tiles.core_px + 2 * math.ceil(assay.tiles.halo_um / least_mpp)
+    side_px = math.ceil(side_px / FRAME_STEP_PX) * FRAME_STEP_PX
+    return side_px, side_px
+
+
+def release_memory(plan: SegmenterPlan) -> None:
+    """Let go of what an attempt that failed has left in a device's memory: other processes may be waiting for it."""
+    # Tracebacks hold on to what was computed, and errors that threads hand over to their tracebacks.
+    gc.collect()
+    if plan.device != "cpu":
+        from slidescore.nn.device import release_cached
+
+        release_cached()
+
+
+def extra_threads(plan: SegmenterPlan) -> int:
+    """Return how many threads a slide needs besides its cores: those that wait for a GPU's batch keep no core busy."""
+    if plan.device == "cpu":
+        return 0
+    from slidescore.nn.device import BATCH_TILES
+
+    return BATCH_TILES
 
 
 def tile_threads(assay: Assay) -> AbstractContextManager[None]:

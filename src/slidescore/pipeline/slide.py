@@ -13,13 +13,14 @@ from typing import Any
 from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, load_annotations
 from slidescore.assay import DEFAULT_ASSAY, Assay, assay_digest, left_digest, load_assay
 from slidescore.errors import DeviceMemoryError
+from slidescore.execute import give_back_freed_memory
 from slidescore.pipeline.analysis import Progress, SlideAnalysis, analyze_slide
 from slidescore.pipeline.integrity import checked_notes, checked_status
 from slidescore.pipeline.journal import BLOCK_SECONDS, TileJournal, key_digest
 from slidescore.pipeline.judge import SlideIdentity, SlideResult, judge_slide
 from slidescore.pipeline.publish import write_slide_pictures, write_slide_tables
 from slidescore.pipeline.readers import PictureReader, WatchedReader
-from slidescore.pipeline.segmenters import SegmenterPlan, plan_segmenter
+from slidescore.pipeline.segmenters import SegmenterPlan, plan_segmenter, release_memory
 from slidescore.report.run_folder import SlideFolder
 from slidescore.scoring.tumor_model import refuse_other_cells
 from slidescore.slide import SlideReader, fingerprint, open_slide, slide_ids
@@ -42,6 +43,10 @@ class SlideJob:
     ----------
     segmenter
         Which segmenter runs where.
+    threads
+        Tiles worked on at once, at most.
+    allowed
+        Asked all the time how many of them may work just then; None for all.
     notes
         Findings made before the slide was opened, as flags: name, level, text.
     key
@@ -68,6 +73,7 @@ class SlideJob:
     resume: bool = True
     journal_s: float = BLOCK_SECONDS
     checksums: Path | None = None
+    allowed: Callable[[], int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ def score_slide(
     threads
         Tiles worked on at once.
     device
-        Where a network runs: auto, cpu, cuda or cuda:N.
+        Where a network runs: auto, cpu, cuda or cuda:N; one device, for this is one slide.
     float32
         Whether a network computes in single precision everywhere, to compare with.
     on_progress
@@ -125,14 +131,14 @@ def score_slide(
     [(slide_id, _)] = slide_ids([(SlideInput(path, path.name), fingerprint(path))])
     return _measure_and_judge(
         lambda: open_slide(path), values, segmenter, SlideIdentity(slide_id, path.name), mpp, annotations, roi,
-        threads, on_progress, (), None,
+        threads, None, on_progress, (), None,
     )  # fmt: skip
 
 
 def score_job(job: SlideJob, report: Callable[[tuple[int, int, int] | None], None]) -> SlideOutcome:
     """Score one slide into its folder; runs in a worker process.
 
-    What it reports are tiles done, tiles in all and cells, or None after any other piece of work: see `run_tasks`.
+    What it reports are tiles done, tiles in all and cells, or None after any other piece of work: see `Workers.run`.
 
     Raises
     ------
@@ -155,11 +161,15 @@ def score_job(job: SlideJob, report: Callable[[tuple[int, int, int] | None], Non
         annotations = load_annotations(job.roi, job.assay.tissue.annotations, name=drawn or "")
     result = _measure_and_judge(
         open_reader, job.assay, job.segmenter, job.identity, job.mpp, annotations, drawn,
-        job.threads, _throttled(report), job.notes, journal, checked,
+        job.threads, job.allowed, _throttled(report), job.notes, journal, checked,
     )  # fmt: skip
+    # Tiles, and then tables, leave behind more than pictures need.
+    give_back_freed_memory()
     write_slide_tables(folder.work, result)
+    give_back_freed_memory()
     with PictureReader(open_reader) as reader:
-        write_slide_pictures(folder.work, result, reader, annotations, overlay_mpp=job.overlay_mpp, threads=job.threads)
+        threads = min(job.threads, job.allowed()) if job.allowed else job.threads
+        write_slide_pictures(folder.work, result, reader, annotations, overlay_mpp=job.overlay_mpp, threads=threads)
     # Under the profile that was planned: a slide that fell back to another one is done, and the record says how.
     folder.finish(result.record, job.key)
     return SlideOutcome(result.record, _timing(result, time.perf_counter() - started, journal.n_resumed))
@@ -200,6 +210,7 @@ def _measure_and_judge(
     annotations: AnnotationSet,
     roi: str | Path | None,
     threads: int,
+    allowed: Callable[[], int] | None,
     on_progress: Progress | None,
     notes: tuple[dict[str, str], ...],
     journal: TileJournal | None,
@@ -207,8 +218,8 @@ def _measure_and_judge(
 ) -> SlideResult:
     def measure(plan: SegmenterPlan) -> SlideAnalysis:
         return analyze_slide(
-            open_reader, assay, mpp=mpp, annotations=annotations, threads=threads, plan=plan, on_progress=on_progress,
-            journal=journal,
+            open_reader, assay, mpp=mpp, annotations=annotations, threads=threads, allowed=allowed, plan=plan,
+            on_progress=on_progress, journal=journal,
         )  # fmt: skip
 
     analysis = _measure_where_it_fits(measure, assay, segmenter)
@@ -230,6 +241,7 @@ def _measure_where_it_fits(
         if segmenter.device == CPU:
             raise
         problem = error.message
+    release_memory(segmenter)
     on_cpu = plan_segmenter(assay, CPU, float32=segmenter.float32)
     # What was planned stays planned: another model must not slip in with another device.
     analysis = measure(replace(on_cpu, digest=segmenter.digest))

@@ -85,7 +85,7 @@ def survey_slide(reader: SlideReader, assay: Assay, *, mpp: float | None = None,
     resolution = decide_resolution(
         reader, mpp, min_mpp=reading.min_mpp, max_mpp=reading.max_mpp, max_axis_difference=reading.max_axis_difference
     )
-    grid = plan_grid(reader, resolution.mpp, reading.mpp, reading.snap_fraction)
+    grid = plan_grid(reader, resolution.mpp, reading.mpp, reading.snap_fraction, reading.decode)
     coarse = plan_grid(reader, resolution.mpp, assay.tissue.mpp, reading.snap_fraction)
     rgb, valid = read_thumbnail(reader, coarse, threads=threads)
     fixed = StainVectors(assay.stains.hematoxylin, assay.stains.dab, "fixed")

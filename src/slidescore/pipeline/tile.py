@@ -2,140 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from slidescore.annotations import AnnotationSet, Area, inside, name_regions, paint_areas
-from slidescore.assay.model import Cells, Stains, Tiles
-from slidescore.cells import (
-    CellMeasurements,
-    CompartmentSizes,
-    Segmentation,
-    Segmenter,
-    TileCells,
-    build_cells,
-    cut_compartments,
-    measure_cells,
-    trace_outlines,
-)
-from slidescore.cells.table import pack_outlines
-from slidescore.cells.types import LYMPHOCYTE, STROMAL, TUMOR
-from slidescore.qc.artifacts import REASONS, TileSquares, judge_squares, no_squares, paint_reasons
-from slidescore.qc.squares import MEASURES, SquarePlan, measure_squares
-from slidescore.qc.stain_counts import BlockColours, ColourCounts, count_colours, no_colours
-from slidescore.scoring.cell_features import LEAST_PROBABILITY
-from slidescore.slide import AnalysisGrid, SlideReader, read_analysis
-from slidescore.slide.cross_level import LevelWitness
-from slidescore.stain import StainPlanes, StainVectors, separate
-from slidescore.tiles import TilePlan, TileSpec
-from slidescore.tissue import TissueMask
-
-HISTOGRAM_LOW_OD, HISTOGRAM_STEP_OD, HISTOGRAM_BINS = -0.5, 0.01, 400
-"""DAB histograms of a tile: 400 bins 0.01 OD wide from -0.5 OD; what lies beyond is counted in the end bins."""
-
-
-@dataclass(frozen=True, slots=True)
-class TileContext:
-    """What every tile of a slide is scored with."""
-
-    grid: AnalysisGrid
-    plan: TilePlan
-    tissue: TissueMask
-    annotations: AnnotationSet
-    white: tuple[float, float, float]
-    vectors: StainVectors
-    segmenter: Segmenter
-    cells: Cells
-    stains: Stains
-    tiles: Tiles
-    squares: SquarePlan
-    witness: LevelWitness | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AreaSums:
-    """Areas of a tile or region in um2: tissue to be scored, and what of it was scored, excluded or has no pixels."""
-
-    tissue_um2: float
-    scored_um2: float
-    excluded_um2: float
-    missing_um2: float
-
-    def __add__(self, other: AreaSums) -> AreaSums:
-        return AreaSums(
-            self.tissue_um2 + other.tissue_um2,
-            self.scored_um2 + other.scored_um2,
-            self.excluded_um2 + other.excluded_um2,
-            self.missing_um2 + other.missing_um2,
-        )
-
-
-NO_AREA = AreaSums(0.0, 0.0, 0.0, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class TileResult:
-    """What one tile yields; `reason` is empty unless the tile failed or is excluded."""
-
-    spec: TileSpec
-    status: str
-    reason: str
-    pixel_um2: float
-    cells: TileCells
-    areas: AreaSums
-    region_areas: dict[str, AreaSums]
-    control_areas: dict[str, AreaSums]
-    background_dab_od: float | None
-    dab_histogram: NDArray[np.int32]
-    hematoxylin_histogram: NDArray[np.int32]
-    squares: TileSquares
-    colours: ColourCounts
-
-
-@dataclass(frozen=True, slots=True)
-class CoreMasks:
-    """What is drawn on a core, pixel by pixel; bool, (H, W) each.
-
-    Attributes
-    ----------
-    wanted
-        Tissue that is to be scored: inside include areas where there are any, control areas left out.
-    excluded
-        What of it an annotation excludes.
-    regions, controls
-        Named regions, and tissue in control areas, by name.
-    """
-
-    wanted: NDArray[np.bool_]
-    excluded: NDArray[np.bool_]
-    regions: dict[str, NDArray[np.bool_]]
-    controls: dict[str, NDArray[np.bool_]]
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedSquares:
-    """The squares around a core.
-
-    Attributes
-    ----------
-    origin_px
-        x, y of the first square in analysis pixels.
-    measures
-        float32, (rows, columns, len(MEASURES)).
-    reasons
-        int8, (rows, columns), index into `REASONS`.
-    colours
-        Blocks of the same window.
-    """
-
-    origin_px: tuple[int, int]
-    measures: NDArray[np.float32]
-    reasons: NDArray[np.int8]
-    colours: BlockColours
+from slidescore.assay.model import Cells
+from slidescore.cells import CompartmentSizes, cut_compartments, measure_cells
+from slidescore.pipeline.tile_cells import own_cells
+from slidescore.pipeline.tile_ledger import core_masks, sum_up
+from slidescore.pipeline.tile_parts import NO_CELLS, AreaSums, JudgedSquares, TileContext, TileResult
+from slidescore.pipeline.tile_sums import HISTOGRAM_BINS
+from slidescore.qc.artifacts import judge_squares, no_squares
+from slidescore.qc.squares import MEASURES, measure_squares
+from slidescore.qc.stain_counts import no_colours
+from slidescore.slide import SlideReader, read_analysis
+from slidescore.stain import StainPlanes, separate
+from slidescore.tiles import TileSpec
 
 
 def score_tile(reader: SlideReader, spec: TileSpec, context: TileContext) -> TileResult:
@@ -151,17 +32,17 @@ def score_tile(reader: SlideReader, spec: TileSpec, context: TileContext) -> Til
     planes = separate(rgb, context.white, context.vectors)
     found = context.segmenter.segment(rgb, planes, valid, grid.analysis_mpp)
     sizes = compartment_sizes(context.cells, grid.analysis_mpp)
-    compartments = cut_compartments(found.nuclei, planes.dab_od, valid, sizes)
+    compartments = cut_compartments(found.nuclei, planes.dab_od, valid, sizes, found.boxes)
     measured = measure_cells(
         compartments,
         planes,
         membrane_percentile=context.cells.membrane_percentile,
         min_pixels=context.cells.min_compartment_px,
     )
-    cells = _own_cells(measured, found, compartments.cells, spec, context)
+    cells = own_cells(measured, found, compartments, spec, context)
     core = np.s_[halo : halo + spec.height_px, halo : halo + spec.width_px]
-    core_planes = StainPlanes(planes.hematoxylin_od[core], planes.dab_od[core], planes.residual_od[core])
-    return _sum_up(spec, context, cells, core_planes, valid[core], compartments.cells[core] > 0, squares)
+    core_planes = StainPlanes(planes.hematoxylin_od[core], planes.dab_od[core])
+    return sum_up(spec, context, cells, core_planes, valid[core], compartments.cells[core], squares)
 
 
 def _read_tile(
@@ -198,20 +79,19 @@ def _judge_squares(
 
 def failed_tile(spec: TileSpec, context: TileContext, reason: str) -> TileResult:
     """Describe a tile whose pixels could not be read: its tissue counts, its cells are unknown."""
-    masks = _core_masks(spec, context)
+    masks = core_masks(spec, context)
     pixel_um2 = context.grid.analysis_mpp**2
 
     def tissue_of(mask: NDArray[np.bool_]) -> AreaSums:
         return AreaSums(float(mask.sum()) * pixel_um2, 0.0, 0.0, 0.0)
 
     nothing = np.zeros(HISTOGRAM_BINS, dtype=np.int32)
-    empty = build_cells({}, 0)
     return TileResult(
         spec,
         "failed",
         reason,
         pixel_um2,
-        TileCells(empty, np.zeros(0, dtype=bool), empty),
+        NO_CELLS,
         tissue_of(masks.wanted),
         {name: tissue_of(masks.wanted & mask) for name, mask in masks.regions.items()},
         {name: tissue_of(mask) for name, mask in masks.controls.items()},
@@ -232,224 +112,3 @@ def compartment_sizes(cells: Cells, mpp: float) -> CompartmentSizes:
         min_fall_od=cells.min_fall_od,
         keep_fraction=cells.keep_fraction,
     )
-
-
-def _own_cells(
-    measured: CellMeasurements,
-    found: Segmentation,
-    cells: NDArray[np.int32],
-    spec: TileSpec,
-    context: TileContext,
-) -> TileCells:
-    """Keep the cells that the core owns, and as shadows those that a neighbour should own."""
-    halo, scale, mpp = context.plan.halo_px, context.grid.px_to_l0, context.grid.analysis_mpp
-    # Measured pixel 0 is the middle of the first pixel; level-0 coordinates begin at its corner.
-    x_px = measured.x_px + 0.5 + spec.x_px - halo
-    y_px = measured.y_px + 0.5 + spec.y_px - halo
-    outside = np.maximum.reduce(
-        [spec.x_px - x_px, x_px - (spec.x_px + spec.width_px), spec.y_px - y_px, y_px - (spec.y_px + spec.height_px)]
-    )
-    owned = (
-        (x_px >= spec.x_px)
-        & (x_px < spec.x_px + spec.width_px)
-        & (y_px >= spec.y_px)
-        & (y_px < spec.y_px + spec.height_px)
-    )
-    seam_px = context.tiles.seam_um / mpp
-    x_l0, y_l0 = x_px * scale, y_px * scale
-    counts = context.tissue.at(x_l0, y_l0)
-    drawn = context.annotations
-    if drawn.limits:
-        counts &= inside([*drawn.limits, *drawn.of("control")], x_l0, y_l0)
-    keep = counts & (owned | (outside <= seam_px))
-    n = int(keep.sum())
-    centers = np.stack([measured.x_px, measured.y_px], axis=1)
-    x, y = x_l0[keep], y_l0[keep]
-    table = build_cells(
-        {
-            "cell_id": np.zeros(n, dtype=np.int64),
-            "x": x.astype(np.float32),
-            "y": y.astype(np.float32),
-            "tile": context.plan.index_at(x_px[keep], y_px[keep]),
-            "nucleus_area_um2": measured.nucleus_area_px[keep] * mpp**2,
-            "cell_area_um2": measured.cell_area_px[keep] * mpp**2,
-            "nucleus_eccentricity": measured.nucleus_eccentricity[keep],
-            "hematoxylin_od_nucleus": measured.hematoxylin_od_nucleus[keep],
-            "dab_od_nucleus": measured.dab_od_nucleus[keep],
-            "dab_od_cytoplasm": measured.dab_od_cytoplasm[keep],
-            "dab_od_membrane": measured.dab_od_membrane[keep],
-            "dab_od_cell": measured.dab_od_cell[keep],
-            **_probabilities(found, keep, drawn, x, y),
-            "region": pa.array(_regions(drawn, x, y), pa.string()),
-            "excluded": pa.array(_exclusions(drawn, x, y), pa.string()),
-            "nucleus_outline": pack_outlines(trace_outlines(found.nuclei, keep, centers, scale)),
-            "cell_outline": pack_outlines(trace_outlines(cells, keep, centers, scale)),
-        },
-        n,
-    )
-    mine = owned[keep]
-    return TileCells(table.filter(pa.array(mine)), (outside[keep] > -seam_px)[mine], table.filter(pa.array(~mine)))
-
-
-def _probabilities(
-    found: Segmentation,
-    keep: NDArray[np.bool_],
-    annotations: AnnotationSet,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-) -> dict[str, NDArray[np.floating[Any]]]:
-    """Fill the columns of probabilities; NaN where nothing decides them.
-
-    An annotation classed Tumor or Other settles the type, whatever the segmenter says: only it gives exactly 1 or 0.
-    """
-    tumor = np.full(len(x), np.nan)
-    columns: dict[str, NDArray[np.floating[Any]]] = {}
-    if found.detection_probability is not None:
-        columns["detection_probability"] = found.detection_probability[keep]
-    if found.type_probability is not None:
-        types = found.type_probability[keep]
-        tumor = np.clip(types[:, TUMOR].astype(np.float64), LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)
-        columns |= {"lymphocyte_probability": types[:, LYMPHOCYTE], "stromal_probability": types[:, STROMAL]}
-    tumor[inside(annotations.of("tumor"), x, y)] = 1.0
-    tumor[inside(annotations.of("other"), x, y)] = 0.0
-    return {"tumor_probability": tumor, **columns}
-
-
-def _regions(annotations: AnnotationSet, x: NDArray[np.float64], y: NDArray[np.float64]) -> list[str | None]:
-    """Name the region of each cell; a cell of control tissue belongs to its control area and to no other."""
-    named = name_regions(annotations.of("include", "tumor"), x, y)
-    controls = name_regions(annotations.controls, x, y)
-    return [name if control is None else control for name, control in zip(named, controls, strict=True)]
-
-
-def _exclusions(annotations: AnnotationSet, x: NDArray[np.float64], y: NDArray[np.float64]) -> list[str | None]:
-    reasons: NDArray[np.object_] = np.full(len(x), None, dtype=object)
-    reasons[inside(annotations.of("control"), x, y)] = "annotation: control"
-    reasons[inside(annotations.of("exclude"), x, y)] = "annotation: exclude"
-    return list(reasons)
-
-
-def _core_masks(spec: TileSpec, context: TileContext) -> CoreMasks:
-    scale = context.grid.px_to_l0
-    x_l0, y_l0, shape = spec.x_px * scale, spec.y_px * scale, (spec.height_px, spec.width_px)
-    drawn = context.annotations
-    tissue = context.tissue.sample(x_l0, y_l0, shape, scale)
-    wanted = tissue & paint_areas(drawn.limits, x_l0, y_l0, shape, scale) if drawn.limits else tissue
-    control = paint_areas(drawn.of("control"), x_l0, y_l0, shape, scale)
-    excluded = paint_areas(drawn.of("exclude"), x_l0, y_l0, shape, scale)
-    # Control tissue is never counted, so it is not part of the tissue to be scored.
-    wanted = wanted & ~control
-    return CoreMasks(
-        wanted,
-        wanted & excluded,
-        _paint_named(drawn.of("include", "tumor"), x_l0, y_l0, shape, scale),
-        {
-            name: tissue & mask & ~excluded
-            for name, mask in _paint_named(drawn.controls, x_l0, y_l0, shape, scale).items()
-        },
-    )
-
-
-def _paint_named(
-    areas: list[Area], x_l0: float, y_l0: float, shape: tuple[int, int], scale: float
-) -> dict[str, NDArray[np.bool_]]:
-    """Paint the areas of each name together; names without a pixel here are left out."""
-    painted = {}
-    for name in dict.fromkeys(area.name for area in areas if area.name):
-        mask = paint_areas([area for area in areas if area.name == name], x_l0, y_l0, shape, scale)
-        if mask.any():
-            painted[name] = mask
-    return painted
-
-
-def _sum_up(
-    spec: TileSpec,
-    context: TileContext,
-    cells: TileCells,
-    planes: StainPlanes,
-    valid: NDArray[np.bool_],
-    in_cell: NDArray[np.bool_],
-    squares: JudgedSquares,
-) -> TileResult:
-    masks = _core_masks(spec, context)
-    shape, pixel_um2 = (spec.height_px, spec.width_px), context.grid.analysis_mpp**2
-    reasons = paint_reasons(squares.reasons, context.squares, squares.origin_px, spec.x_px, spec.y_px, shape)
-    artifact = valid & (reasons > 0)
-    wanted = masks.wanted
-    excluded = masks.excluded | (wanted & artifact)
-    scored = wanted & valid & ~excluded
-
-    def areas(mask: NDArray[np.bool_]) -> AreaSums:
-        counts = ((wanted & mask), (scored & mask), (excluded & mask), (wanted & ~valid & ~excluded & mask))
-        tissue, done, out, missing = (float(part.sum()) * pixel_um2 for part in counts)
-        return AreaSums(tissue, done, out, missing)
-
-    def control_areas(mask: NDArray[np.bool_]) -> AreaSums:
-        counts = (mask, mask & valid & ~artifact, mask & artifact, mask & ~valid)
-        tissue, done, out, missing = (float(part.sum()) * pixel_um2 for part in counts)
-        return AreaSums(tissue, done, out, missing)
-
-    background = planes.dab_od[scored & ~in_cell]
-    everything = np.ones_like(wanted)
-    status = "scored" if scored.any() or not wanted.any() else "excluded" if excluded.any() else "missing"
-    return TileResult(
-        spec,
-        status,
-        {"scored": "", "excluded": _main_reason(masks.excluded, reasons, wanted), "missing": "no pixels"}[status],
-        pixel_um2,
-        cells,
-        areas(everything),
-        {name: areas(mask) for name, mask in masks.regions.items()},
-        {name: control_areas(mask) for name, mask in masks.controls.items()},
-        float(np.median(background)) if background.size else None,
-        _histogram(planes.dab_od[scored]),
-        _histogram(planes.dab_od[scored & (planes.hematoxylin_od >= context.stains.hematoxylin_positive_od)]),
-        _own_squares(spec, context, squares, masks, pixel_um2),
-        _own_colours(spec, context, squares, wanted & ~masks.excluded),
-    )
-
-
-def _main_reason(drawn: NDArray[np.bool_], reasons: NDArray[np.int8], wanted: NDArray[np.bool_]) -> str:
-    """Name what took out most of a core that is excluded altogether."""
-    out = np.bincount(reasons[wanted & ~drawn], minlength=len(REASONS))
-    out[0] = drawn.sum()
-    return REASONS[int(np.argmax(out))] or "annotation"
-
-
-def _own_squares(
-    spec: TileSpec, context: TileContext, squares: JudgedSquares, masks: CoreMasks, pixel_um2: float
-) -> TileSquares:
-    """List the squares that share tissue with the core: to be scored, or of control tissue."""
-    plan, (left, top) = context.squares, squares.origin_px
-    rows, columns = squares.reasons.shape
-    number = plan.numbers(left, top, rows, columns).ravel()
-    # Each pixel's square, counted within the window.
-    row = (np.arange(spec.y_px, spec.y_px + spec.height_px) - top) // plan.side_px
-    column = (np.arange(spec.x_px, spec.x_px + spec.width_px) - left) // plan.side_px
-    place = row[:, None] * columns + column[None, :]
-    tissue = np.bincount(place[masks.wanted], minlength=rows * columns)
-    own = tissue > 0
-    for control in masks.controls.values():
-        own[place[control]] = True
-    return TileSquares(
-        number=number[own],
-        tissue_um2=tissue[own].astype(np.float64) * pixel_um2,
-        reason=squares.reasons.ravel()[own],
-        measures=squares.measures.reshape(-1, len(MEASURES))[own],
-    )
-
-
-def _own_colours(
-    spec: TileSpec, context: TileContext, squares: JudgedSquares, counted: NDArray[np.bool_]
-) -> ColourCounts:
-    """Count the colours of the blocks that begin in the core, in tissue that is to be scored."""
-    plan, (left, top) = context.squares, squares.origin_px
-    block_px = 2 * plan.fine_px
-    padded = np.zeros((squares.colours.whole.shape[0] * block_px, squares.colours.whole.shape[1] * block_px), np.bool_)
-    padded[spec.y_px - top :, spec.x_px - left :][: spec.height_px, : spec.width_px] = counted
-    return count_colours(squares.colours, padded[::block_px, ::block_px], plan.limits.ink_degrees)
-
-
-def _histogram(values: NDArray[np.float32]) -> NDArray[np.int32]:
-    bins = np.floor((values - HISTOGRAM_LOW_OD) / HISTOGRAM_STEP_OD).astype(np.int64)
-    return np.bincount(np.clip(bins, 0, HISTOGRAM_BINS - 1), minlength=HISTOGRAM_BINS).astype(np.int32)

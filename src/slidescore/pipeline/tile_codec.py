@@ -16,7 +16,7 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import pyarrow as pa
 
-from slidescore.pipeline.tile import TileResult
+from slidescore.pipeline.tile_parts import TileResult
 
 LENGTH_BYTES = 8
 """A block begins with the length of its skeleton."""

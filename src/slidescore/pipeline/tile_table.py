@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from slidescore.pipeline.tile import HISTOGRAM_BINS, TileResult
+from slidescore.pipeline.tile_parts import TileResult
+from slidescore.pipeline.tile_sums import HISTOGRAM_BINS
 from slidescore.qc.artifacts import REASONS, TileSquares
 from slidescore.qc.squares import MEASURES
 

@@ -47,7 +47,7 @@ def check_slide(
     """
     flags = [
         *_call_flags(call, coverage, assay),
-        *_reading_flags(facts),
+        *_reading_flags(facts, assay),
         *_integrity_flags(facts.get("integrity") or {}, assay),
         *_stain_flags(facts["stains"], measures, assay),
         *_quality_flags(measures, assay),
@@ -175,7 +175,7 @@ def _call_flags(call: Call, coverage: Coverage, assay: Assay) -> list[Flag]:
     return flags
 
 
-def _reading_flags(facts: Mapping[str, Any]) -> list[Flag]:
+def _reading_flags(facts: Mapping[str, Any], assay: Assay) -> list[Flag]:
     flags = []
     slide, analysis = facts["slide"], facts["analysis"]
     if slide["mpp_source"] == "supplied":
@@ -186,6 +186,9 @@ def _reading_flags(facts: Mapping[str, Any]) -> list[Flag]:
         flags.append(
             Flag("coarse_resolution", "warn", f"The slide ({slide['mpp']:g} um/px) is coarser than the analysis.")
         )
+    if assay.reading.decode == "half" and analysis.get("decode") == "exact":
+        text = "The assay decodes at half the resolution, which this slide does not allow: it was decoded exactly."
+        flags.append(Flag("decoded_exactly", "info", text))
     if notes := facts.get("notes"):
         flags += [Flag(note["name"], note["level"], note["text"]) for note in notes]
     return flags

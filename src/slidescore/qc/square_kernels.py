@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from slidescore.kernels import kernel
 
 GREY_STEPS = 4
 """Steps of a histogram of differences, for each grey level."""
@@ -22,24 +23,40 @@ MOD, CENTI = 1000, 100
 """Densities are kept in 1/1000 OD and angles in 1/100 degree, far below their noise."""
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def sum_pixels(
     rgb: NDArray[np.uint8], usable: NDArray[np.bool_], side: int
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """Add up squares of `side` pixels; int32, (h, w, 3), and whether all of their pixels are usable, bool, (h, w)."""
     height, width = rgb.shape[0] // side, rgb.shape[1] // side
-    sums = np.zeros((height, width, 3), np.int32)
-    whole = np.ones((height, width), np.bool_)
-    for y in range(height * side):
-        for x in range(width * side):
-            for channel in range(3):
-                sums[y // side, x // side, channel] += rgb[y, x, channel]
-            if not usable[y, x]:
-                whole[y // side, x // side] = False
+    sums = np.empty((height, width, 3), np.int32)
+    whole = np.empty((height, width), np.bool_)
+    line, seen = np.empty(3 * width * side, np.int32), np.empty(width * side, np.int32)
+    for row in range(height):
+        # Down the columns first, which processors do for many at once.
+        line[:], seen[:] = 0, 0
+        for y in range(row * side, (row + 1) * side):
+            _add(rgb[y].reshape(-1), line)
+            _add(usable[y], seen)
+        for column in range(width):
+            red, green, blue, usable_px = 0, 0, 0, 0
+            for x in range(column * side, (column + 1) * side):
+                red += line[3 * x]
+                green += line[3 * x + 1]
+                blue += line[3 * x + 2]
+                usable_px += seen[x]
+            sums[row, column, 0], sums[row, column, 1], sums[row, column, 2] = red, green, blue
+            whole[row, column] = usable_px == side * side
     return sums, whole
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
+def _add(values: NDArray[Any], to: NDArray[np.int32]) -> None:
+    for i in range(to.size):
+        to[i] += values[i]
+
+
+@kernel
 def sum_blocks(sums: NDArray[np.int32], whole: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """Join blocks by two and two in each direction."""
     height, width = sums.shape[0] // 2, sums.shape[1] // 2
@@ -61,7 +78,7 @@ def sum_blocks(sums: NDArray[np.int32], whole: NDArray[np.bool_]) -> tuple[NDArr
     return joined, all_whole
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def difference_histograms(
     sums: NDArray[np.int32], whole: NDArray[np.bool_], side: int, lags: NDArray[np.int64], pixels: int
 ) -> NDArray[np.int64]:
@@ -86,6 +103,8 @@ def difference_histograms(
     per_bin = pixels * LUMINANCE_WEIGHT // GREY_STEPS
     counts = np.zeros((rows, columns, len(lags), MAX_GREY * GREY_STEPS + 1), np.int64)
     luminance = np.empty((side, side), np.int32)
+    # Divisions are slow, and there are few differences.
+    bin_of = np.arange(MAX_GREY * LUMINANCE_WEIGHT * pixels + 1) // per_bin
     for row in range(rows):
         for column in range(columns):
             top, left = row * side, column * side
@@ -99,27 +118,29 @@ def difference_histograms(
                     for x in range(side - lag):
                         first, second = luminance[y, x], luminance[y, x + lag]
                         if first >= 0 and second >= 0:
-                            into[abs(first - second) // per_bin] += 1
+                            into[bin_of[abs(first - second)]] += 1
                         first, second = luminance[x, y], luminance[x + lag, y]
                         if first >= 0 and second >= 0:
-                            into[abs(first - second) // per_bin] += 1
+                            into[bin_of[abs(first - second)]] += 1
     return counts
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def count_clipped(sums: NDArray[np.int32], whole: NDArray[np.bool_], side: int, limit: int) -> NDArray[np.int64]:
     """Count the fine blocks of each square in which some channel is at most `limit`; int64, (rows, columns)."""
     rows, columns = sums.shape[0] // side, sums.shape[1] // side
     counts = np.zeros((rows, columns), np.int64)
-    for y in range(sums.shape[0]):
-        for x in range(sums.shape[1]):
-            block = sums[y, x]
-            if whole[y, x] and min(block[0], block[1], block[2]) <= limit:
-                counts[y // side, x // side] += 1
+    for y in range(rows * side):
+        for column in range(columns):
+            clipped = 0
+            for x in range(column * side, (column + 1) * side):
+                if whole[y, x]:
+                    clipped += min(sums[y, x, 0], sums[y, x, 1], sums[y, x, 2]) <= limit
+            counts[y // side, column] += clipped
     return counts
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def describe_blocks(
     sums: NDArray[np.int32],
     whole: NDArray[np.bool_],

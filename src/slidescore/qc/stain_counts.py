@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from slidescore.kernels import kernel
 from slidescore.qc.square_kernels import CENTI, MOD
 
 Levels = NDArray[np.int16]
@@ -124,25 +125,61 @@ def count_colours(colours: BlockColours, counted: NDArray[np.bool_], off_limit_d
     off_limit_degrees
         From this far off the arc a hue is neither stain nor a mixture.
     """
-    counted = counted & colours.whole
-    length = colours.length_mod[counted].astype(np.int64)
-    stained = counted & (colours.length_mod >= STAINED_MOD)
-    along, across, off = (each[stained].astype(np.int64) for each in (colours.along, colours.across, colours.off))
-    red = across < RED_ACROSS
-    chromogen = (colours.length_mod[stained] >= CHROMOGEN_MOD) & (along >= CHROMOGEN_ALONG)
-    grey = colours.neutral_off[stained] <= NEUTRAL_OFF
-    other = (off >= BlockColours.degrees(off_limit_degrees)) & ~red
-    h, d, a = (
-        each[stained].astype(np.int64) for each in (colours.to_hematoxylin_mod, colours.to_dab_mod, colours.aside_mod)
-    )
     return ColourCounts(
-        np.bincount(np.clip(length // LENGTH_STEP_MOD, 0, LENGTH_BINS - 1), minlength=LENGTH_BINS),
-        _angle_counts(along, ALONG_BINS),
-        _angle_counts(across, ACROSS_BINS),
-        _angle_counts(along[red], ALONG_BINS),
-        np.array([len(along), grey.sum(), chromogen.sum(), other.sum()], np.int64),
-        np.array([(h * h).sum(), (d * d).sum(), (a * a).sum(), (h * d).sum(), (h * a).sum(), (d * a).sum()], np.int64),
+        *_count(
+            counted, colours.whole, colours.length_mod, colours.along, colours.across, colours.off,
+            colours.neutral_off, colours.to_hematoxylin_mod, colours.to_dab_mod, colours.aside_mod,
+            BlockColours.degrees(off_limit_degrees),
+        )
+    )  # fmt: skip
+
+
+@kernel
+def _count(
+    counted: NDArray[np.bool_],
+    whole: NDArray[np.bool_],
+    length_mod: Levels,
+    along_hue: Levels,
+    across_hue: Levels,
+    off_hue: Levels,
+    neutral_off: Levels,
+    to_hematoxylin: Levels,
+    to_dab: Levels,
+    aside_mod: Levels,
+    off_limit: int,
+) -> tuple[Counts, Counts, Counts, Counts, Counts, Counts]:
+    lengths, alongs, acrosses = (
+        np.zeros(LENGTH_BINS, np.int64),
+        np.zeros(ALONG_BINS, np.int64),
+        np.zeros(ACROSS_BINS, np.int64),
     )
+    reds, singles, moments = np.zeros(ALONG_BINS, np.int64), np.zeros(4, np.int64), np.zeros(6, np.int64)
+    for y in range(counted.shape[0]):
+        for x in range(counted.shape[1]):
+            if not (counted[y, x] and whole[y, x]):
+                continue
+            length = int(length_mod[y, x])
+            lengths[max(0, min(length // LENGTH_STEP_MOD, LENGTH_BINS - 1))] += 1
+            if length < STAINED_MOD:
+                continue
+            along, across = int(along_hue[y, x]), int(across_hue[y, x])
+            bin_along = max(0, min((along - ANGLE_LOW) // ANGLE_STEP, ALONG_BINS - 1))
+            red = across < RED_ACROSS
+            alongs[bin_along] += 1
+            acrosses[max(0, min((across - ANGLE_LOW) // ANGLE_STEP, ACROSS_BINS - 1))] += 1
+            reds[bin_along] += red
+            singles[0] += 1
+            singles[1] += neutral_off[y, x] <= NEUTRAL_OFF
+            singles[2] += length >= CHROMOGEN_MOD and along >= CHROMOGEN_ALONG
+            singles[3] += off_hue[y, x] >= off_limit and not red
+            h, d, a = int(to_hematoxylin[y, x]), int(to_dab[y, x]), int(aside_mod[y, x])
+            moments[0] += h * h
+            moments[1] += d * d
+            moments[2] += a * a
+            moments[3] += h * d
+            moments[4] += h * a
+            moments[5] += d * a
+    return lengths, alongs, acrosses, reds, singles, moments
 
 
 def add_colours(parts: Iterable[ColourCounts]) -> ColourCounts:
@@ -158,10 +195,6 @@ def add_colours(parts: Iterable[ColourCounts]) -> ColourCounts:
             total.moments + part.moments,
         )
     return total
-
-
-def _angle_counts(angles: Counts, bins: int) -> Counts:
-    return np.bincount(np.clip((angles - ANGLE_LOW) // ANGLE_STEP, 0, bins - 1), minlength=bins)
 
 
 def angle_quantile(counts: Counts, share: float) -> float | None:

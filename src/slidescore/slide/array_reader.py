@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from slidescore.geometry import Region
-from slidescore.slide.reader import check_request
+from slidescore.slide.reader import RegionReader, check_request
 
 _COLOUR_AXES: Final = 3
 _RGB: Final = 3
 _RGBA: Final = 4
 
 
-class ArrayReader:
+class ArrayReader(RegionReader):
     """Pixels in memory, read through the `SlideReader` contract.
 
     Parameters

@@ -236,6 +236,7 @@ def _square_grid(reader: SlideReader, mpp: float, scored: AnalysisGrid) -> Analy
         scored, level=level, level_downsample=reader.level_downsamples[level], factor=factor, analysis_mpp=SQUARE_UM,
         width_px=int(np.ceil(width / factor)), height_px=int(np.ceil(height / factor)), level_width_px=width,
         level_height_px=height, upsampled=False,
+        halved=False,
     )  # fmt: skip
 
 

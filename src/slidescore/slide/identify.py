@@ -43,6 +43,7 @@ _MODEL_DIGITS: Final = 4
 _DIGITS: Final = 8
 _LIBRARIES: Final[dict[str, Callable[[str], str]]] = {
     "openslide": lambda vendor: f"OpenSlide {openslide.__library_version__}",
+    "tiles": lambda vendor: f"{_installed('simplejpeg')}, OpenSlide {openslide.__library_version__}",
     "image": lambda vendor: _installed("tifffile" if vendor == "tiff" else "pillow"),
 }
 """By the reader's name: which library decodes, and its version."""

@@ -19,7 +19,7 @@ from slidescore.slide.array_reader import cut_rgba
 from slidescore.slide.decoded_image import DecodedImage
 from slidescore.slide.pillow_image import JPEG_MAGIC, decode_jpeg, decode_png
 from slidescore.slide.png_chunks import PNG_MAGIC
-from slidescore.slide.reader import check_request, with_remarks
+from slidescore.slide.reader import RegionReader, check_request, with_remarks
 from slidescore.slide.resolution import MAX_MICROSCOPE_MPP, MIN_MICROSCOPE_MPP
 from slidescore.slide.tiff_image import decode_tiff
 from slidescore.slide.tiff_structure import TIFF_MAGICS
@@ -32,7 +32,7 @@ _DECODERS: Final[Mapping[bytes, Callable[[Path], DecodedImage]]] = {
 }
 
 
-class ImageReader:
+class ImageReader(RegionReader):
     """A plain image, read through the `SlideReader` contract; it has one level.
 
     Parameters
@@ -49,6 +49,7 @@ class ImageReader:
     """
 
     backend: str = "image"
+    survives_errors: bool = True
     level_count: int = 1
     level_downsamples: tuple[float, ...] = (1.0,)
 

@@ -10,6 +10,7 @@ from slidescore.slide.image_reader import ImageReader
 from slidescore.slide.openslide_reader import OpenSlideReader, detect_vendor
 from slidescore.slide.preflight import check_structure
 from slidescore.slide.reader import SlideReader
+from slidescore.slide.tile_trial import open_fast
 
 _GENERIC_TIFF = "generic-tiff"
 
@@ -18,7 +19,8 @@ def open_slide(path: Path | str) -> SlideReader:
     """Open a slide or a plain image.
 
     OpenSlide goes first: it refuses damaged files that other readers go on with. A file that it recognises as a
-    scanner's but cannot open is refused, never tried as a plain image; only a TIFF of no known maker is.
+    scanner's but cannot open is refused, never tried as a plain image; only a TIFF of no known maker is. Tiled JPEG is
+    then decoded without it, where that gives the same pixels: see `slidescore.slide.tile_trial`.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ def open_slide(path: Path | str) -> SlideReader:
         attempts.append("OpenSlide: unknown format")
     else:
         try:
-            return OpenSlideReader(path, remarks)
+            return open_fast(path, OpenSlideReader(path, remarks), remarks)
         except SlideOpenError as error:
             if vendor != _GENERIC_TIFF:
                 raise

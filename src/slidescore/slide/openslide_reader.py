@@ -20,14 +20,14 @@ import openslide
 from slidescore.errors import SlideOpenError
 from slidescore.geometry import Region
 from slidescore.slide.library_words import library_words
-from slidescore.slide.reader import check_request, with_remarks
+from slidescore.slide.reader import RegionReader, check_request, with_remarks
 
 OLDEST_LIBRARY: Final = (4, 0, 1)
 _ICC_SIZE: Final = "openslide.icc-size"
 _DAMAGED: Final = "the file is damaged or incomplete: copy it again from the scanner"
 
 
-class OpenSlideReader:
+class OpenSlideReader(RegionReader):
     """A slide opened by OpenSlide.
 
     Parameters

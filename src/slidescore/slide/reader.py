@@ -19,12 +19,24 @@ REMARKS: Final = "slidescore.remarks"
 """Property that holds what was odd about the file, one remark a line; absent where there is none."""
 
 
+Means = tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]
+"""Mean colours, uint8, (H, W, 3), RGB, white where not valid, and which of them the slide holds, bool, (H, W)."""
+
+
 class SlideReader(Protocol):
     """A slide opened for reading; `read_region` may be called by many threads at once."""
 
     @property
     def backend(self) -> str:
-        """Which reader this is: "openslide", "image" or "array"."""
+        """Which reader this is: "tiles", "openslide", "image" or "array"."""
+
+    @property
+    def survives_errors(self) -> bool:
+        """Whether it goes on after pixels that cannot be decoded, so that one handle serves all threads."""
+
+    @property
+    def fallback(self) -> str:
+        """Why a faster reader of this format was not taken; empty where there is none, or it was."""
 
     @property
     def vendor(self) -> str:
@@ -88,6 +100,36 @@ class SlideReader(Protocol):
             There is no such level, the size is negative, or the reader is closed.
         """
 
+    def can_halve(self, level: int, factor: int) -> bool:
+        """Whether `read_means` can decode a level at half the resolution for blocks of `factor` px."""
+
+    def read_means(
+        self, level: int, factor: int, corner: tuple[int, int], size: tuple[int, int], *, halved: bool
+    ) -> Means | None:
+        """Read a rectangle averaged over blocks, where that takes less than averaging what `read_region` gives.
+
+        Parameters
+        ----------
+        level, factor
+            Which level, and how many of its pixels a side a block has.
+        corner, size
+            (x, y) and (width, height) in blocks; may reach past the level, where nothing is valid. A block that the
+            level's end cuts is not valid either.
+        halved
+            Decode at half the resolution, which is not exact; only where `can_halve`.
+
+        Returns
+        -------
+        Means or None
+            The same values as `slidescore.slide.averaging.average_blocks` of `read_region`, unless `halved`. None
+            where that is the way to get them.
+
+        Raises
+        ------
+        SlideOpenError
+            The pixels cannot be decoded at half the resolution.
+        """
+
     def close(self) -> None:
         """Let the file go; calling it again does nothing."""
 
@@ -96,6 +138,23 @@ class SlideReader(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class RegionReader:
+    """What a reader that has no more to offer than `read_region` says of itself."""
+
+    survives_errors: bool = False
+    fallback: str = ""
+
+    def can_halve(self, level: int, factor: int) -> bool:
+        """Whether a level can be decoded at half the resolution: no."""
+        return False
+
+    def read_means(
+        self, level: int, factor: int, corner: tuple[int, int], size: tuple[int, int], *, halved: bool
+    ) -> Means | None:
+        """Leave the averaging to the caller; see `SlideReader.read_means`."""
+        return None
 
 
 def with_remarks(properties: Mapping[str, str], remarks: Sequence[str]) -> dict[str, str]:

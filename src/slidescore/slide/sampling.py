@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from slidescore.errors import SlideOpenError
 from slidescore.geometry import Region
-from slidescore.slide.reader import SlideReader
+from slidescore.slide.reader import Means, SlideReader
 
 # Fixed-point units per level pixel for fractional factors; the error of an edge is below 1/8192 px.
 _UNITS: Final = 4096
 # OpenSlide leaves alpha 254 where it joins two tiles at a fraction of a pixel; those pixels are whole.
 _OPAQUE_ALPHA: Final = 250
+_WHITE: Final = 255
 # Up to here the sums of `slidescore.slide.averaging` are exact.
 _MAX_FACTOR: Final = 2000
 # Where a level's pixels do not fall on whole level-0 pixels, it is read in squares of this size, see `_read_level`.
@@ -47,6 +49,8 @@ class AnalysisGrid:
         Size of the level, in its own pixels.
     upsampled
         Whether the slide is coarser than what was wanted.
+    halved
+        Whether the level is decoded at half its resolution, which changes pixels.
     """
 
     level: int
@@ -58,6 +62,7 @@ class AnalysisGrid:
     level_width_px: int
     level_height_px: int
     upsampled: bool
+    halved: bool = False
 
     @property
     def px_to_l0(self) -> float:
@@ -72,7 +77,13 @@ class AnalysisGrid:
         return Region(x, y, x_end - x, y_end - y)
 
 
-def plan_grid(reader: SlideReader, mpp: float, wanted_mpp: float, snap_fraction: float) -> AnalysisGrid:
+def plan_grid(
+    reader: SlideReader,
+    mpp: float,
+    wanted_mpp: float,
+    snap_fraction: float,
+    decode: Literal["exact", "half"] = "exact",
+) -> AnalysisGrid:
     """Plan the grid that comes nearest to a wanted resolution.
 
     The coarsest level that is at least as fine as wanted (or coarser by no more than `snap_fraction`) is read. Its
@@ -88,6 +99,8 @@ def plan_grid(reader: SlideReader, mpp: float, wanted_mpp: float, snap_fraction:
         Micrometres per analysis pixel that are wanted.
     snap_fraction
         Relative deviation from `wanted_mpp` that is accepted for the sake of whole factors.
+    decode
+        Whether the level may be decoded at half its resolution where its format and the factor allow.
 
     Raises
     ------
@@ -119,12 +132,13 @@ def plan_grid(reader: SlideReader, mpp: float, wanted_mpp: float, snap_fraction:
         level_width_px=level_width,
         level_height_px=level_height,
         upsampled=not fine_enough,
+        halved=decode == "half" and factor.is_integer() and reader.can_halve(level, int(factor)),
     )
 
 
 def read_analysis(
     reader: SlideReader, grid: AnalysisGrid, x_px: int, y_px: int, width_px: int, height_px: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+) -> Means:
     """Read a rectangle of analysis pixels.
 
     Parameters
@@ -151,10 +165,15 @@ def read_analysis(
     unit = 1 if grid.factor.is_integer() else _UNITS
     x0, x1, x_edges = _inside(x_px, width_px, grid.factor, unit, grid.level_width_px)
     y0, y1, y_edges = _inside(y_px, height_px, grid.factor, unit, grid.level_height_px)
-    rgb = np.full((height_px, width_px, 3), 255, np.uint8)
-    valid = np.zeros((height_px, width_px), np.bool_)
     if x0 >= x1 or y0 >= y1:
-        return rgb, valid
+        return _nothing(width_px, height_px)
+    if unit == 1:
+        size = width_px, height_px
+        means = reader.read_means(grid.level, int(grid.factor), (x_px, y_px), size, halved=grid.halved)
+        if means is not None:
+            return means
+        if grid.halved:
+            raise SlideOpenError("the slide can no longer be decoded at half its resolution")
     left, top = int(x_edges[0] // unit), int(y_edges[0] // unit)
     right, bottom = int(-(-x_edges[-1] // unit)), int(-(-y_edges[-1] // unit))
     rgba = _read_level(reader, grid, left, top, right - left, bottom - top)
@@ -162,10 +181,16 @@ def read_analysis(
         inside = average_blocks(rgba, int(grid.factor), _OPAQUE_ALPHA)
     else:
         inside = average_area(rgba, x_edges - left * unit, y_edges - top * unit, unit, _OPAQUE_ALPHA)
-    if inside[1].shape == valid.shape:
+    if inside[1].shape == (height_px, width_px):
         return inside
+    rgb, valid = _nothing(width_px, height_px)
     rgb[y0:y1, x0:x1], valid[y0:y1, x0:x1] = inside
     return rgb, valid
+
+
+def _nothing(width_px: int, height_px: int) -> Means:
+    """Make a window of which the slide holds nothing."""
+    return np.full((height_px, width_px, 3), _WHITE, np.uint8), np.zeros((height_px, width_px), np.bool_)
 
 
 def _pixels_needed(level_px: int, factor: float) -> int:

@@ -34,7 +34,7 @@ _SIZES: Final[Mapping[int, int]] = {
 """Bytes of a value of each type of TIFF 6.0 and BigTIFF."""
 _WHOLE: Final[Mapping[int, str]] = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
 """Types that hold whole numbers which are not negative: BYTE, SHORT, LONG, IFD, LONG8, IFD8."""
-_TEXT: Final = 2
+_BYTE, _TEXT, _UNDEFINED = 1, 2, 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,23 @@ class TiffStructure:
         """Read the first whole number of an entry; `default` when there is none."""
         values = self.numbers(directory, tag, 1)
         return int(values[0]) if len(values) else default
+
+    def content(self, directory: Mapping[int, Entry], tag: int, most: int) -> bytes:
+        """Read an entry of bytes that mean something elsewhere, as JPEG tables do; empty when there is none.
+
+        Raises
+        ------
+        SlideOpenError
+            The entry is of another type, longer than `most`, or does not lie in the file.
+        """
+        entry = directory.get(tag)
+        if entry is None:
+            return b""
+        if entry.kind not in (_BYTE, _UNDEFINED) or entry.count > most:
+            raise damaged(f"tag {tag} is {entry.count:,} values of type {entry.kind}")
+        self._check_inside(tag, entry)
+        self.file.seek(entry.position)
+        return self.file.read(entry.count)
 
     def text(self, directory: Mapping[int, Entry], tag: int, most: int) -> str:
         """Read at most `most` characters of a text; empty when there is none or it lies outside of the file."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from slidescore.kernels import kernel
 from slidescore.stain.vectors import StainVectors
 
 GREY_LEVELS = 256
@@ -22,12 +22,13 @@ GREY_LEVELS = 256
 class StainPlanes:
     """Optical density of each stain; float32, (H, W), base 10, may be slightly negative.
 
-    `residual_od` is the part along the cross product of the two stains: large for pen, pigment and other colours.
+    `residual_od` is the part along the cross product of the two stains: large for pen, pigment and other colours; None
+    where nobody asked for it.
     """
 
     hematoxylin_od: NDArray[np.float32]
     dab_od: NDArray[np.float32]
-    residual_od: NDArray[np.float32]
+    residual_od: NDArray[np.float32] | None = None
 
 
 def optical_density(rgb: NDArray[np.uint8], white: tuple[float, float, float]) -> NDArray[np.float64]:
@@ -55,8 +56,10 @@ def separation_table(white: tuple[float, float, float], vectors: StainVectors) -
     return np.stack([density[:, c, None] * unmixing[c] for c in range(3)]).astype(np.float32)
 
 
-def separate(rgb: NDArray[np.uint8], white: tuple[float, float, float], vectors: StainVectors) -> StainPlanes:
-    """Separate an image into hematoxylin, DAB and residual optical density.
+def separate(
+    rgb: NDArray[np.uint8], white: tuple[float, float, float], vectors: StainVectors, *, residual: bool = False
+) -> StainPlanes:
+    """Separate an image into hematoxylin, DAB and, if asked for, residual optical density.
 
     Parameters
     ----------
@@ -66,14 +69,26 @@ def separate(rgb: NDArray[np.uint8], white: tuple[float, float, float], vectors:
         Intensity of clear glass in R, G, B.
     vectors
         The stains' vectors.
+    residual
+        Whether the residual is wanted as well.
 
     Notes
     -----
     Separation is linear in optical density, so it is a sum of three table look-ups a pixel; `separate_slowly` is the
     plain formula that the tests hold it to.
     """
-    planes = _look_up(np.ascontiguousarray(rgb), separation_table(white, vectors))
-    return StainPlanes(planes[0], planes[1], planes[2])
+    rgb = np.ascontiguousarray(rgb)
+    table = separation_table(white, vectors)
+    hematoxylin, dab = (np.empty(rgb.shape[:2], np.float32) for _ in range(2))
+    flat = rgb.reshape(-1)
+    # Two stains are one complex number, so that one look-up fetches both.
+    pairs = np.ascontiguousarray(table[..., :2]).view(np.complex64)[..., 0]
+    _look_up_two(flat, pairs, hematoxylin.reshape(-1), dab.reshape(-1))
+    if not residual:
+        return StainPlanes(hematoxylin, dab)
+    rest = np.empty(rgb.shape[:2], np.float32)
+    _look_up_one(flat, np.ascontiguousarray(table[..., 2]), rest.reshape(-1))
+    return StainPlanes(hematoxylin, dab, rest)
 
 
 def separate_slowly(rgb: NDArray[np.uint8], white: tuple[float, float, float], vectors: StainVectors) -> StainPlanes:
@@ -82,13 +97,18 @@ def separate_slowly(rgb: NDArray[np.uint8], white: tuple[float, float, float], v
     return StainPlanes(stains[..., 0], stains[..., 1], stains[..., 2])
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _look_up(rgb: NDArray[np.uint8], table: NDArray[np.float32]) -> NDArray[np.float32]:
-    height, width = rgb.shape[0], rgb.shape[1]
-    out = np.empty((3, height, width), dtype=np.float32)
-    for y in range(height):
-        for x in range(width):
-            red, green, blue = rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2]
-            for s in range(3):
-                out[s, y, x] = table[0, red, s] + table[1, green, s] + table[2, blue, s]
-    return out
+@kernel
+def _look_up_two(
+    rgb: NDArray[np.uint8], table: NDArray[np.complex64], first: NDArray[np.float32], second: NDArray[np.float32]
+) -> None:
+    of_red, of_green, of_blue = table[0], table[1], table[2]
+    for i in range(first.size):
+        pair = of_red[rgb[3 * i]] + of_green[rgb[3 * i + 1]] + of_blue[rgb[3 * i + 2]]
+        first[i] = pair.real
+        second[i] = pair.imag
+
+
+@kernel
+def _look_up_one(rgb: NDArray[np.uint8], table: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    for i in range(out.size):
+        out[i] = table[0, rgb[3 * i]] + table[1, rgb[3 * i + 1]] + table[2, rgb[3 * i + 2]]
