@@ -335,7 +335,9 @@ def test_no_room_for_one_size_leaves_nobody_waiting(network, tiles, alone, monke
         assert isinstance(waiting[0].exception(SECONDS), DeviceMemoryError)
         assert same(waiting[1].result(SECONDS), by_itself(network, tiles[2][:48], (48, SIDE)))
         assert same(waiting[2].result(SECONDS), alone[3])
-    assert len(gatherer._free) == gatherer._n_desks == 1
+    # Whichever came last: the desk is there, or was given up for the size that got none.
+    assert len(gatherer._free) == gatherer._n_desks <= 1
+    assert same(gatherer.compute(tiles[4]), alone[4])
 
 
 def test_a_follower_that_fails_at_its_own_tile_costs_nobody_else(network, tiles, alone):
