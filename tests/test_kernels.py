@@ -21,14 +21,17 @@ def test_what_is_compiled_is_kept_and_runs_without_the_lock():
 
 
 def test_a_place_where_nothing_can_be_written_is_no_error(monkeypatch):
-    njit = numba.njit
+    njit, asked = numba.njit, []
 
     def refuses(*args, **options):
+        asked.append(options.get("cache", False))
         if options.get("cache"):
             raise RuntimeError("cannot cache function: no locator available")
         return njit(*args, **options)
 
     monkeypatch.setattr(numba, "njit", refuses)
     compiled = kernel(double)
+    assert asked == [True, False]
+    assert compiled.py_func is double
     assert compiled(21) == 42
     assert "Null" in type(compiled._cache).__name__
