@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 CACHE_BYTES: Final = 64 * 2**20
-"""Of tiles of 256 px averaged 2 by 2 it holds 1,360: two rows of windows in a strip of 8, a fifth more than one needs
-with the halo of 0.24 um a pixel; `tests/test_tiles.py` counts what is decoded twice."""
+"""More than what lies under a row of windows, halos included, in a strip of 8: 32 MB where tiles of 256 px are averaged
+2 by 2 (40 MB where the halo does not end with a tile), up to 57 MB where tiles of 512 px are not averaged. What the
+halos share is then there for the next row; `tests/test_tiles.py` counts how little is decoded twice."""
 _MOST_SHARE: Final = 8
 """A tile that takes more than this part of the cache is not kept: it would push out all others."""
 
