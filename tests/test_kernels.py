@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numba
 
-from slidescore.kernels import kernel
+from slidescore import kernels
+from slidescore.kernels import kernel, kernel_stamps
 
 
 def double(value):
@@ -35,3 +36,26 @@ def test_a_place_where_nothing_can_be_written_is_no_error(monkeypatch):
     assert compiled.py_func is double
     assert compiled(21) == 42
     assert "Null" in type(compiled._cache).__name__
+
+
+def test_every_file_with_kernels_counts():
+    names = {name for name, _, _ in kernel_stamps()}
+    assert {"cells/boxes.py", "cells/flooding.py", "stain/separation.py"} <= names
+    assert "errors.py" not in names
+
+
+def test_an_edit_of_another_file_with_kernels_makes_a_kernel_anew(monkeypatch, tmp_path):
+    source = tmp_path / "callers.py"
+    source.write_text("def triple(value):\n    return 3 * value\n")
+    scope = {}
+    exec(compile(source.read_text(), str(source), "exec"), scope)
+
+    def hits():
+        compiled = kernel(scope["triple"])
+        assert compiled(2) == 6
+        return len(compiled.stats.cache_hits)
+
+    assert (hits(), hits()) == (0, 1)
+    edited = (*kernel_stamps(), ("cells/other.py", 1, 1))
+    monkeypatch.setattr(kernels, "kernel_stamps", lambda: edited)
+    assert (hits(), hits()) == (0, 1)
