@@ -1,0 +1,30 @@
+// Other reviewers' acts, asked for every few seconds while the page can be seen.
+
+import { getEvents } from "./api.js";
+
+const EVERY_MS = 4000;
+
+const AT_MOST_MS = 60_000;
+
+/**
+ * Ask for events after `seq()`; `act` gets those that are new, and the head. `silent` is told of the error when the
+ * server stops answering, and gets null when it answers again; meanwhile it is asked less and less often.
+ */
+export function poll(seq, act, silent) {
+  let wait = EVERY_MS;
+  const ask = async () => {
+    if (!document.hidden) {
+      try {
+        const { events, head } = await getEvents(seq());
+        if (wait > EVERY_MS) silent(null);
+        wait = EVERY_MS;
+        if (events.length) await act(events, head);
+      } catch (error) {
+        if (wait === EVERY_MS) silent(error);
+        wait = Math.min(AT_MOST_MS, 2 * wait);
+      }
+    }
+    setTimeout(ask, wait);
+  };
+  setTimeout(ask, wait);
+}

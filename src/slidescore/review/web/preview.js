@@ -1,0 +1,133 @@
+// Thresholds and cut-off tried out on the slide: dragged on the histogram, answered by the scoring code, never saved.
+
+import { isGivenUp, postAssay, postPreview } from "./api.js";
+import { askForm } from "./dialogs.js";
+import { cutoffChart, odChart } from "./dials.js";
+import { announce, byId, make, toggle } from "./dom.js";
+import { BIN_NAMES, onPercent, showChange, showNumber, showPercent, showScore } from "./format.js";
+
+const ANNOUNCE_MS = 700;
+
+/**
+ * Draw the dials and keep the preview answered. `store.preview` is null or `{t, cutoff, drawn, result}`, where `drawn`
+ * holds the thresholds by which cells are drawn and counted, null while only the cut-off is tried.
+ */
+export function mountPreview(store, run, slide, problem) {
+  const start = { t: slide.histogram.thresholds, cutoff: Number(run.assay.cutoff?.value ?? 0) };
+  const percent = onPercent(run.assay);
+  const now = () => store.state.preview ?? start;
+  const [odPlace, cutoffPlace] = [byId("od-chart"), byId("cutoff-chart")];
+  const ods = odChart(odPlace, slide, now, (t) => change({ t }));
+  const cutoffs = cutoffChart(cutoffPlace, { slide, percent, now }, (cutoff) => change({ cutoff }));
+  let asked = 0;
+  let busy = false;
+  let speak;
+
+  function change(part) {
+    const { t, cutoff } = { ...now(), ...part };
+    const drawn = t.every((od, k) => od === start.t[k]) ? null : t;
+    const tried = drawn || cutoff !== start.cutoff;
+    store.set({ preview: tried ? { t, cutoff, drawn, result: now().result ?? null } : null });
+    if (tried) ask();
+  }
+
+  /** One question at a time, and at the end the newest: a drag asks as fast as the server answers. */
+  async function ask() {
+    asked += 1;
+    if (busy) return;
+    busy = true;
+    try {
+      for (let mine = 0; mine !== asked && store.state.preview;) {
+        mine = asked;
+        const { t, cutoff } = store.state.preview;
+        const result = await postPreview(slide.id, { t, cutoff });
+        if (store.state.preview) store.set({ preview: { ...store.state.preview, result } });
+      }
+    } catch (error) {
+      if (!isGivenUp(error)) problem(error);
+    } finally {
+      busy = false;
+    }
+  }
+
+  function draw() {
+    const { preview, review } = store.state;
+    ods.draw();
+    cutoffs.draw(review, preview);
+    toggle(byId("preview-label"), preview);
+    toggle(byId("preview-note"), preview?.drawn);
+    for (const action of ["reset-preview", "save-assay"])
+      document.querySelector(`[data-action=${action}]`).disabled = !preview;
+    byId("preview").classList.toggle("trying", Boolean(preview));
+    byId("preview-result").replaceChildren(
+      ...(preview?.result
+        ? resultWords(preview.result, slide, percent, review?.n_corrected)
+        : [make("p", { class: "quiet small" }, "Drag a threshold or the cut-off to try it out. Nothing is saved.")]),
+    );
+    clearTimeout(speak);
+    if (preview?.result)
+      speak = setTimeout(() => announce(`Preview, not saved: ${byId("preview-result").textContent}`), ANNOUNCE_MS);
+  }
+
+  store.on(["preview", "review"], draw);
+  new ResizeObserver(draw).observe(odPlace);
+  document.querySelector("[data-action=reset-preview]").addEventListener("click", () => {
+    store.set({ preview: null });
+    announce("Preview taken back.");
+    byId("t1").focus();
+  });
+  document.querySelector("[data-action=save-assay]").addEventListener("click", () => save(now(), run, percent));
+  draw();
+}
+
+function resultWords(result, slide, percent, corrected) {
+  const call = result.call ?? (result.meets ? "HIGH" : "LOW");
+  const change = percent
+    ? showChange(slide.percent_positive, result.percent_positive)
+    : showChange(slide.h_score, result.h_score);
+  const score = percent ? `${showPercent(result.percent_positive)} positive` : `H ${showScore(result.h_score, 1)}`;
+  const calls =
+    call === slide.call
+      ? call.replaceAll("_", " ")
+      : `${(slide.call ?? "").replaceAll("_", " ")} → ${call.replaceAll("_", " ")}`;
+  const bins = BIN_NAMES.map((name, bin) => `${name} ${showNumber(result.bins[bin])}`).join(" · ");
+  return [
+    make(
+      "p",
+      {},
+      make("strong", {}, score),
+      ` (${change})`,
+      percent ? "" : `, ${showPercent(result.percent_positive)} positive`,
+      ", ",
+      make("strong", {}, calls),
+    ),
+    make(
+      "p",
+      { class: "quiet small" },
+      corrected ? `${bins}. Without corrections: they belong to the run's assay.` : bins,
+    ),
+  ];
+}
+
+async function save({ t, cutoff }, run, percent) {
+  const dialog = byId("assay-dialog");
+  const form = dialog.querySelector("form");
+  const thresholds = t.map((od, k) => `${BIN_NAMES[k + 1]} ≥ ${od.toFixed(2)}`);
+  byId("assay-numbers").textContent =
+    `${run.assay.compartment}: ${thresholds.join(", ")}; cut-off ≥ ${cutoff}${percent ? " %" : ""}.`;
+  if (!form.elements.name.value) form.elements.name.value = `${run.assay.name}-local`;
+  const name = await askForm(dialog, async ({ name: given, source }) => {
+    if (!/^[a-z0-9][a-z0-9-]*$/.test(given)) throw new Error("Write a name of small letters, digits and hyphens.");
+    if (given === run.assay.name) throw new Error("Write another name: this one is the run's assay.");
+    if (!source.trim()) throw new Error("Write where these numbers come from.");
+    download(await postAssay({ t, cutoff, name: given, source: source.trim().replace(/\s+/g, " ") }), `${given}.yaml`);
+    return given;
+  });
+  if (name) announce(`${name}.yaml saved. Nothing changed on the server.`);
+}
+
+function download(file, name) {
+  const address = URL.createObjectURL(file);
+  make("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}
