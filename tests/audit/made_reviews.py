@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from slidescore.assay import Assay
+from slidescore.audit.drafts import draft_event
 from slidescore.audit.events import NO_DIGEST, Draft, Event
 from slidescore.audit.requests import parse_request
-from slidescore.audit.reviewed import ReviewSubject, draft_event
+from slidescore.audit.reviewed import ReviewSubject
 from slidescore.audit.state import SlideReview, cell_places, fold_review
 from slidescore.scoring import Coverage, cell_bins, tumor_cells
 

@@ -14,10 +14,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from audit.made_reviews import DIGEST, SLIDE, body_of, make_subject
+from slidescore.audit.drafts import draft_event
 from slidescore.audit.events import Draft, Event
 from slidescore.audit.log import ReviewLog
 from slidescore.audit.requests import parse_request
-from slidescore.audit.reviewed import draft_event
 
 N_CELLS = 40
 """Cells of the slide that all race for; each edit takes a few of them."""

@@ -117,6 +117,19 @@ def test_readings_are_rows_of_their_own() -> None:
     assert {(row["reader"], row["file"]) for row in rows} == {("A. Reader", "sub/a.svs")}
 
 
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1"])
+def test_what_a_spreadsheet_takes_for_a_formula_is_text(text: str) -> None:
+    files = {SLIDE: f"{text}.svs"}
+    acts = [
+        replace(event(1, "comment", text="x", reason=text), reviewer=text),
+        replace(event(2, "reading", h_score=1.0, text=""), reviewer=text),
+    ]
+    row = next(event_rows(acts, {}, files))
+    assert (row["reviewer"], row["file"], row["reason"]) == (f"'{text}", f"'{text}.svs", f"'{text}")
+    [reading] = reading_rows(acts, files)
+    assert (reading["reader"], reading["file"]) == (f"'{text}", f"'{text}.svs")
+
+
 def test_labels_are_the_cells_whose_tumor_state_was_set() -> None:
     cells = scattered_cells(N, 900, 900)
     said = no_corrections(N)

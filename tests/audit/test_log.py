@@ -24,7 +24,7 @@ from slidescore.audit import log_file
 from slidescore.audit.check import check_log
 from slidescore.audit.events import NO_DIGEST, Draft, Event
 from slidescore.audit.log import LOG_FILE, ReviewLog, copy_log
-from slidescore.audit.log_file import LogDamagedError
+from slidescore.audit.log_file import LogDamagedError, LogReplacedError, kept
 from slidescore.audit.runs import parse_lengths, parse_runs
 from slidescore.errors import DiskFullError, InputError, RunFolderBusyError, RunFolderError
 
@@ -167,7 +167,7 @@ def test_reviewers_at_once_lose_nothing_and_store_what_they_replaced(log):
     assert {event.reviewer: 0 for event in events}.keys() == {f"{p}-{t}" for p in range(2) for t in range(n_threads)}
     bins = np.zeros(N_CELLS, np.int8)
     for event in events:
-        ids = parse_runs(event.payload["cells"], N_CELLS)
+        ids = parse_runs(event.payload["cells"])
         assert parse_lengths(event.payload["old"], len(ids)).tolist() == bins[ids].tolist()
         bins[ids] = event.payload["set"]["bin"]
 
@@ -207,6 +207,43 @@ def test_a_copy_is_the_same_bytes(log, tmp_path):
     assert check_log(copy).differences == ()
     with pytest.raises(RunFolderError):
         copy_log(tmp_path / "none.sqlite", copy)
+
+
+def test_an_event_that_waits_while_the_log_is_replaced_goes_into_the_new_one(log, tmp_path):
+    write(log, "one")
+    new = ReviewLog(tmp_path / "new.sqlite")
+    copy_log(log.path, new.path)
+    write(new, "two")
+    waiting = threading.Thread(target=write, args=(log, "three"))
+    with kept(log.path):
+        waiting.start()
+        # Until it waits; where it came later it would find the new log anyway.
+        waiting.join(0.3)
+        copy_log(new.path, log.path)
+    waiting.join()
+    assert [event.payload["text"] for event in log.read()] == ["one", "two", "three"]
+    assert check_log(log.path).differences == ()
+
+
+def test_a_log_that_is_not_the_one_that_was_read_is_said(log):
+    events = write(log, "one", "two")
+    assert log.read(1, events[0].digest) == (events[1],)
+    assert log.append(lambda _: comment("three"), 2, events[1].digest).seq == 3
+    built: list[Sequence[Event]] = []
+
+    def build(new: Sequence[Event]) -> Draft:
+        built.append(new)
+        return comment("four")
+
+    for seq, digest in ((1, events[1].digest), (9, events[1].digest)):
+        with pytest.raises(LogReplacedError, match=f"event {seq} is not the one"):
+            log.read(seq, digest)
+        with pytest.raises(LogReplacedError):
+            log.append(build, seq, digest)
+    assert (built, len(log.read())) == ([], 3)
+    log.path.unlink()
+    with pytest.raises(LogReplacedError):
+        log.read(2, events[1].digest)
 
 
 def one_line(error: RunFolderError) -> str:

@@ -92,8 +92,9 @@ def test_names_are_read_in_one_form(name, read):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "  ", None, 7, ["Ann"], "a;b", "a\x00b", "a\u202eb", "a\ud800", "x" * (MAX_REVIEWER + 1), "x" * 10**6]
-)
+    "name", ["", "  ", None, 7, ["Ann"], "a;b", "a\x00b", "a\u202eb", "a\ud800", "x" * (MAX_REVIEWER + 1), "x" * 10**6,
+     "=1+1", " +1", "-x", "@a"],
+)  # fmt: skip
 def test_other_names_are_refused(name):
     with pytest.raises(InputError, match="reviewer") as caught:
         parse_reviewer(name)

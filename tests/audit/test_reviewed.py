@@ -14,8 +14,9 @@ from audit.made_reviews import DIGEST, SLIDE, Desk, body_of, box, make_subject
 from report.made_cells import BIN_OD, make_cells
 from report.made_result import make_result
 from slidescore.assay import Assay
+from slidescore.audit.drafts import draft_event
 from slidescore.audit.requests import parse_request
-from slidescore.audit.reviewed import REVIEWED_COLUMNS, draft_event, review_subject, reviewed_row, score_review
+from slidescore.audit.reviewed import REVIEWED_COLUMNS, review_subject, reviewed_row, score_review
 from slidescore.cells import CELL_SCHEMA
 from slidescore.errors import InputError, RunFolderError
 from slidescore.report.digests import result_digest

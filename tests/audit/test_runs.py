@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slidescore.audit.runs import count_runs, format_lengths, format_runs, parse_lengths, parse_runs
+from slidescore.audit.runs import MAX_CELLS, count_runs, format_lengths, format_runs, parse_lengths, parse_runs
 from slidescore.errors import InputError
 
 
@@ -17,7 +17,7 @@ from slidescore.errors import InputError
 )
 def test_numbers_in_a_row_are_a_run(ids, text):
     assert format_runs(np.array(ids)) == text
-    assert parse_runs(text, 10).tolist() == ids
+    assert parse_runs(text).tolist() == ids
     assert count_runs(text) == len(ids)
 
 
@@ -30,7 +30,7 @@ def test_values_in_a_row_are_counted():
 def test_runs_come_back_as_they_were(ids):
     rising = np.array(sorted(ids))
     text = format_runs(rising)
-    assert parse_runs(text, len(ids)).tolist() == rising.tolist()
+    assert parse_runs(text).tolist() == rising.tolist()
     assert count_runs(text) == len(ids)
 
 
@@ -48,7 +48,7 @@ def test_values_come_back_as_they_were(values):
 )  # fmt: skip
 def test_numbers_in_any_other_form_are_refused(text):
     with pytest.raises(InputError):
-        parse_runs(text, 1000)
+        parse_runs(text)
 
 
 @pytest.mark.parametrize("text", ["", "0*1", "0*0", "0,0", "0*2,0", "0*02", "10", "0*", "*2", "0*3", "x", "0*2,٣"])
@@ -58,5 +58,7 @@ def test_values_in_any_other_form_are_refused(text):
 
 
 def test_more_numbers_than_allowed_are_refused_before_they_are_made():
-    with pytest.raises(InputError, match=r"more than 200 cells"):
-        parse_runs("0-999999999999", 200)
+    assert len(parse_runs(f"1-{MAX_CELLS}")) == MAX_CELLS
+    for text in (f"0-{MAX_CELLS}", "0-999999999999"):
+        with pytest.raises(InputError, match=r"more than 200,000 cells"):
+            parse_runs(text)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from audit.made_reviews import DIGEST, OTHER_DIGEST, SLIDE, Desk, box, make_subject
 from report.made_cells import make_cells
 from slidescore.assay import Assay
-from slidescore.audit.state import SlideReview, edits_of, fold_review
+from slidescore.audit.state import SlideReview, edits_of, fold_review, last_change
 from slidescore.errors import InputError, RunFolderError
 from slidescore.scoring import Corrections
 
@@ -44,7 +44,7 @@ def test_a_slide_without_events_is_unreviewed(desk):
     review = desk.review
     assert (review.state, review.call, review.reviewer, review.reason) == ("unreviewed", None, "", "")
     assert (review.reviewers, review.regions, review.history) == ((), (), ())
-    assert (review.n_corrected, review.n_stale, review.head, review.revision) == (0, 0, "", 0)
+    assert (review.n_corrected, review.head) == (0, "")
     assert (review.can_undo("Ann"), review.can_redo("Ann")) == (None, None)
 
 
@@ -205,7 +205,7 @@ def test_edits_of_another_result_are_listed_and_not_applied(desk):
     verdict(desk, "accepted")
     desk.events = [replace(event, result_digest=OTHER_DIGEST) for event in desk.events]
     review = desk.review
-    assert (review.state, review.n_stale, review.n_corrected, review.reviewers) == ("unreviewed", 2, 0, ())
+    assert (review.state, review.n_corrected, review.reviewers) == ("unreviewed", 0, ())
     assert [(row["applies"], row["active"], row["undoable"]) for row in review.history] == [(False, False, False)] * 2
     assert review.head == ""
 
@@ -216,13 +216,18 @@ def test_events_of_other_slides_are_passed_over(desk):
     assert (desk.review.history, desk.review.n_corrected) == ((), 0)
 
 
-def test_head_and_revision_follow_the_events(desk):
+def test_head_and_last_change_follow_the_events(desk):
+    def changed(slide_id: str = SLIDE, digest: str = DIGEST) -> int | None:
+        event = last_change(desk.events, slide_id, digest)
+        return event and event.seq
+
+    assert changed() is None
     desk.act("cells", cells=[1], bin=0)
-    assert (desk.review.head, desk.review.revision) == (desk.events[0].digest, 1)
+    assert (desk.review.head, changed()) == (desk.events[0].digest, 1)
     desk.act("comment", text="pale")
-    assert (desk.review.head, desk.review.revision) == (desk.events[1].digest, 1)
+    assert (desk.review.head, changed()) == (desk.events[1].digest, 1)
     desk.act("undo", of=1)
-    assert desk.review.revision == 3
+    assert (changed(), changed("b-7"), changed(digest=OTHER_DIGEST)) == (3, None, None)
 
 
 def test_the_history_tells_in_plain_words(desk):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from slidescore.audit.drafts import draft_event
 from slidescore.audit.events import Event
 from slidescore.audit.log import LOG_FILE, ReviewLog
 from slidescore.audit.requests import parse_request
-from slidescore.audit.reviewed import ReviewSubject, draft_event, review_subject
+from slidescore.audit.reviewed import ReviewSubject, review_subject
 from slidescore.cells import CELL_SCHEMA
 from slidescore.pipeline.tile_table import TILE_SCHEMA
 from slidescore.report.files import read_json, read_parquet

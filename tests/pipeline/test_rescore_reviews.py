@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import pytest
 from classical_assay import classical_loaded, classical_text
 from pipeline.made_reviews import act, subject_of
 from slidescore.assay import LoadedAssay, parse_assay
+from slidescore.audit.events import Draft
 from slidescore.audit.log import LOG_FILE, ReviewLog, copy_log
 from slidescore.audit.reviewed import REVIEWED_COLUMNS
 from slidescore.errors import AssayError, RunFolderError
+from slidescore.pipeline import reviews
 from slidescore.pipeline.export import export_run
 from slidescore.pipeline.rescore import rescore
 from slidescore.pipeline.verify import verify_run
@@ -376,3 +379,23 @@ def test_reviews_outlive_a_version_that_comes_to_the_same_numbers(
     new, old = table(tmp_path / "out"), table(rescored)
     assert {row["slidescore_version"] for row in new.values()} == {"9.9.9"}
     assert all(new[name][column] == old[name][column] for name in new for column in REVIEWED_COLUMNS)
+
+
+def test_an_event_that_a_server_stores_meanwhile_is_not_lost(
+    reviewed: Path, spoilt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, stored = ReviewLog(spoilt / LOG_FILE), []
+    draft = Draft(B, subject_of(spoilt, B).result_digest, "comment", "C. Reader", {"text": "made here", "reason": ""})
+    server = threading.Thread(target=lambda: stored.append(log.append(lambda _: draft)))
+
+    def copy_late(source: Path, target: Path) -> None:
+        server.start()
+        # Time enough to be acknowledged, if nothing keeps it from that.
+        server.join(0.5)
+        copy_log(source, target)
+
+    monkeypatch.setattr(reviews, "copy_log", copy_late)
+    rescore(reviewed, spoilt, with_reviews=True)
+    server.join()
+    [event] = stored
+    assert log.read()[-1] == event

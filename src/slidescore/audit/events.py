@@ -1,7 +1,7 @@
 """One act of a reviewer: what is stored of it, and the digest that chains it to the one before.
 
 An event is never changed. What a person asked for comes in through `requests.parse_request`, what is stored is
-made by `reviewed.draft_event`, and `log.ReviewLog` keeps it.
+made by `drafts.draft_event`, and `log.ReviewLog` keeps it.
 """
 
 from __future__ import annotations

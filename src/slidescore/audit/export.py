@@ -18,9 +18,9 @@ from shapely.geometry import mapping
 
 from slidescore.assay.model import Annotations
 from slidescore.audit.events import Event, canonical_json
-from slidescore.audit.requests import MAX_CELLS, MIN_CORNERS
+from slidescore.audit.requests import FORMULA_SIGNS, MIN_CORNERS
 from slidescore.audit.reviewed import ReviewSubject
-from slidescore.audit.runs import parse_runs
+from slidescore.audit.runs import count_runs
 from slidescore.audit.state import ReviewRegion, SlideReview
 from slidescore.cells.table import floats, unpack_outlines
 from slidescore.qc.overlay import HATCH_COLOUR, ROI_COLOUR
@@ -44,7 +44,6 @@ REGION_CLASSES: Final = {"include": ("Include", ROI_COLOUR), "exclude": ("Exclud
 """Class of a region by role, unless the assay has other names for the role, and its colour (R, G, B)."""
 ELSEWHERE: Final = frozenset({"cells", "n_cells", "old", "reason", "reviewed"})
 """Parts of a payload that are no part of what was set."""
-YES: Final = {True: "yes", False: "no"}
 
 Row = dict[str, Any]
 
@@ -69,21 +68,30 @@ def event_rows(events: Sequence[Event], reviews: Mapping[str, SlideReview], file
         yield {
             "seq": event.seq,
             "utc": event.utc,
-            "reviewer": event.reviewer,
+            "reviewer": _as_text(event.reviewer),
             "slide_id": event.slide_id,
-            "file": files.get(event.slide_id),
+            "file": _as_text(files.get(event.slide_id)),
             "kind": event.kind,
-            "n_cells": len(parse_runs(cells, MAX_CELLS)) if cells else payload.get("n_cells"),
+            "n_cells": count_runs(cells) if cells else payload.get("n_cells"),
             "cells": cells,
             "set": canonical_json(
                 payload["set"] if cells else {name: payload[name] for name in payload if name not in ELSEWHERE}
             ),
             "old": old if old is None or isinstance(old, str) else canonical_json(old),
-            "reason": payload["reason"] or None,
-            "active": None if line is None else YES[bool(line["active"])],
-            "applies": YES[line is not None and bool(line["applies"])],
+            "reason": _as_text(payload["reason"] or None),
+            "active": None if line is None else _yes_no(line["active"]),
+            "applies": _yes_no(line is not None and line["applies"]),
             "digest": event.digest,
         }
+
+
+def _yes_no(said: bool) -> str:
+    return "yes" if said else "no"
+
+
+def _as_text(value: str | None) -> str | None:
+    """Put an apostrophe before what a spreadsheet would take for a formula."""
+    return f"'{value}" if value and value.startswith(FORMULA_SIGNS) else value
 
 
 def reading_rows(events: Sequence[Event], files: Mapping[str, str]) -> Iterator[Row]:
@@ -93,7 +101,8 @@ def reading_rows(events: Sequence[Event], files: Mapping[str, str]) -> Iterator[
             row: Row = {name: event.payload.get(name) for name in ("h_score", "percent_positive", "intensity")}
             bins = event.payload.get("bins", [None] * N_BINS)
             row |= {f"p{number}": share for number, share in enumerate(bins)}
-            names = {"slide_id": event.slide_id, "file": files.get(event.slide_id), "reader": event.reviewer}
+            file, reader = _as_text(files.get(event.slide_id)), _as_text(event.reviewer)
+            names = {"slide_id": event.slide_id, "file": file, "reader": reader}
             yield names | row | {"utc": event.utc}
 
 

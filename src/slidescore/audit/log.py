@@ -14,9 +14,11 @@ import orjson
 from slidescore.audit.events import NO_DIGEST, Draft, Event, canonical_json, event_digest
 from slidescore.audit.log_file import (
     COLUMNS,
+    LogReplacedError,
     create_schema,
     damaged,
     is_empty,
+    kept,
     opened,
     refuse_newer,
     schema_differences,
@@ -40,26 +42,38 @@ class ReviewLog:
 
     path: Path
 
-    def read(self, after: int = 0) -> tuple[Event, ...]:
+    def read(self, after: int = 0, digest: str | None = None) -> tuple[Event, ...]:
         """Return the events after number `after`, in order; none where there is no file yet.
 
         Of every event the digest, the place in the chain and the payload are looked at.
 
+        Parameters
+        ----------
+        after
+            Last event that the caller already knows.
+        digest
+            Its digest, where the log must be the one that the caller knows.
+
         Raises
         ------
+        LogReplacedError
+            If event `after` is not the one with that digest.
         RunFolderError
             If the file is of a newer version or cannot be read; LogDamagedError if it was changed or is no log.
         """
         if not self.path.exists():
+            self._refuse_other((), after, digest)
             return ()
         with opened(self.path) as connection:
             connection.execute("BEGIN")
             if is_empty(connection):
+                self._refuse_other((), after, digest)
                 return ()
             self._refuse_changed(connection)
+            self._refuse_other(_digests_at(connection, after), after, digest)
             return self._events(connection, after)
 
-    def append(self, build: Callable[[Sequence[Event]], Draft], seen: int = 0) -> Event:
+    def append(self, build: Callable[[Sequence[Event]], Draft], seen: int = 0, digest: str | None = None) -> Event:
         """Add one event; when this returns, it is on the disk.
 
         Parameters
@@ -69,9 +83,13 @@ class ReviewLog:
             that the old values it stores are true. What it raises comes through, and nothing is written.
         seen
             Last event that the caller already knows.
+        digest
+            Its digest, where the log must be the one that the caller knows.
 
         Raises
         ------
+        LogReplacedError
+            If event `seen` is not the one with that digest; `build` was not called.
         RunFolderError
             If the file is of a newer version or cannot be written; LogDamagedError if it was changed or is no log,
             DiskFullError where the disk is full, RunFolderBusyError where another process kept it for 30 s.
@@ -79,24 +97,19 @@ class ReviewLog:
             If what was built is no event.
         """
         is_new = not self.path.exists()
-        with opened(self.path, create=True) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                if is_empty(connection):
-                    create_schema(connection)
-                self._refuse_changed(connection)
-                events = self._events(connection, seen)
-                n, head = _last(connection)
-                if n < seen:
-                    raise damaged(f"events after number {n} were cut off", self.path)
-                event = _make_event(build(events), n + 1, head)
-                values = [*_columns(event).values(), event.digest]
-                connection.execute(f"INSERT INTO events VALUES ({', '.join('?' * len(COLUMNS))})", values)
-                connection.execute("COMMIT")
-            finally:
-                # After a disk that is full SQLite has done so itself.
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+        with kept(self.path) as connection:
+            if is_empty(connection):
+                create_schema(connection)
+            self._refuse_changed(connection)
+            self._refuse_other(_digests_at(connection, seen), seen, digest)
+            events = self._events(connection, seen)
+            n, head = _last(connection)
+            if n < seen:
+                raise damaged(f"events after number {n} were cut off", self.path)
+            event = _make_event(build(events), n + 1, head)
+            values = [*_columns(event).values(), event.digest]
+            connection.execute(f"INSERT INTO events VALUES ({', '.join('?' * len(COLUMNS))})", values)
+            connection.execute("COMMIT")
         if is_new:
             sync_folder(self.path.parent)
         return event
@@ -105,6 +118,15 @@ class ReviewLog:
         refuse_newer(connection, self.path)
         for line in schema_differences(connection):
             raise damaged(line, self.path)
+
+    def _refuse_other(self, there: tuple[str, ...], seq: int, digest: str | None) -> None:
+        """Refuse a log whose event `seq`, with the digest that is there, is not the one that the caller knows."""
+        if digest is not None and seq and there != (digest,):
+            raise LogReplacedError(
+                f"is another log: event {seq} is not the one that was read",
+                where=str(self.path),
+                remedy="read it again",
+            )
 
     def _events(self, connection: sqlite3.Connection, after: int) -> tuple[Event, ...]:
         rows = connection.execute("SELECT * FROM events WHERE seq >= ? ORDER BY seq", (after,))
@@ -117,6 +139,11 @@ class ReviewLog:
                 raise damaged(f"event {seq}: {error}", self.path) from error
             previous = found[-1].digest
         return tuple(found)
+
+
+def _digests_at(connection: sqlite3.Connection, seq: int) -> tuple[str, ...]:
+    """Return the digest of an event, as the log has it; nothing where it has none of that number."""
+    return tuple(str(row[0]) for row in connection.execute("SELECT digest FROM events WHERE seq = ?", (seq,)))
 
 
 def _last(connection: sqlite3.Connection) -> tuple[int, str]:

@@ -60,6 +60,10 @@ class LogDamagedError(RunFolderError):
     """The log of reviews is not as it was written, or no such log."""
 
 
+class LogReplacedError(RunFolderError):
+    """The log does not go on from the event that the caller knows: another log stands in its place."""
+
+
 @contextmanager
 def opened(path: Path, *, create: bool = False) -> Iterator[sqlite3.Connection]:
     """Yield a connection to a log in autocommit mode; an unfinished write of a process that was killed is undone.
@@ -109,6 +113,42 @@ def opened(path: Path, *, create: bool = False) -> Iterator[sqlite3.Connection]:
     except UnicodeDecodeError as error:
         # Python's words for an error of SQLite that quotes what is no text.
         raise damaged("it holds what is no text", path) from error
+
+
+@contextmanager
+def kept(path: Path) -> Iterator[sqlite3.Connection]:
+    """Yield a connection to a log that nobody else can write meanwhile; what is not committed is undone.
+
+    A file that is put in its place while this one waits for its turn is the one that is kept: what were written to
+    the old one would be lost. Where there is no file an empty one is made.
+
+    Raises
+    ------
+    RunFolderError
+        As `opened`.
+    """
+    while True:
+        # Before it is opened: of the file that is open, SQLite does not say which it is.
+        before = _file_at(path)
+        with opened(path, create=True) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                if before is not None and before == _file_at(path):
+                    yield connection
+                    return
+            finally:
+                # After a disk that is full SQLite has done so itself.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file at a path from any other that is there; None without one."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _named(error: sqlite3.Error, path: Path) -> RunFolderError:

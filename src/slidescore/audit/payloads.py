@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from slidescore.audit.events import KINDS, canonical_json
 from slidescore.audit.requests import (
-    MAX_CELLS,
     MAX_H_SCORE,
     MAX_NUMBER,
     PARSERS,
@@ -25,7 +24,7 @@ Payload = dict[str, Any]
 
 
 def check_payload(kind: str, payload: object) -> None:
-    """Refuse what `reviewed.draft_event` would not have made.
+    """Refuse what `drafts.draft_event` would not have made.
 
     Raises
     ------
@@ -62,7 +61,7 @@ def _nothing_more(content: Payload) -> None:
 
 def _check_cells(content: Payload) -> None:
     rest = dict(content)
-    n = len(parse_runs(_take(rest, "cells", str), MAX_CELLS))
+    n = len(parse_runs(_take(rest, "cells", str)))
     parse_lengths(_take(rest, "old", str), n)
     parse_set(_take(rest, "set", dict))
     if rest:

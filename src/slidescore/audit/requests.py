@@ -10,12 +10,11 @@ from typing import Any, Final
 import numpy as np
 
 from slidescore.audit.events import KINDS, Kind
+from slidescore.audit.runs import MAX_CELLS
 from slidescore.errors import InputError
 from slidescore.scoring import CallLabel
 from slidescore.scoring.bins import N_BINS
 
-MAX_CELLS: Final = 200_000
-"""Cells of one edit; a region holds as many as it holds."""
 MAX_NUMBER: Final = 10**9
 """Of a cell or an event."""
 MIN_CORNERS, MAX_CORNERS = 3, 5_000
@@ -31,6 +30,8 @@ MAX_H_SCORE, MAX_PERCENT = 300, 100
 PERCENT_SLACK: Final = 0.5
 """Percent by which the bins of a reading may miss 100: readers round."""
 READINGS: Final = ("h_score", "percent_positive", "bins", "intensity")
+FORMULA_SIGNS: Final = ("=", "+", "-", "@", "\t", "\r")
+"""What makes a text a formula in a spreadsheet, where it begins with one."""
 COMMON: Final = ("kind", "reviewer", "reason", "result_digest")
 _HEX: Final = frozenset("0123456789abcdef")
 _DIGEST_LENGTH: Final = 64
@@ -40,7 +41,7 @@ Content = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReviewRequest:
-    """An act that is well formed; whether its cells or events exist is seen by `reviewed.draft_event`.
+    """An act that is well formed; whether its cells or events exist is seen by `drafts.draft_event`.
 
     Attributes
     ----------
@@ -84,12 +85,17 @@ def parse_request(body: object) -> ReviewRequest:
 
 
 def parse_reviewer(value: object) -> str:
-    """Read a name: one line of 1 to 80 printable characters, without the semicolon that parts names in tables."""
+    """Read a name: one line of 1 to 80 printable characters, without what tables and spreadsheets take for another.
+
+    A semicolon parts names in tables; a cell that begins with one of `FORMULA_SIGNS` is a formula to spreadsheets.
+    """
     name = _line(value, "reviewer", MAX_REVIEWER)
     if not name:
         raise InputError("is missing", where="reviewer", remedy="say who you are")
     if ";" in name:
         raise InputError("holds a semicolon", where="reviewer", remedy="leave it out")
+    if name.startswith(FORMULA_SIGNS):
+        raise InputError("begins as a formula of a spreadsheet", where="reviewer", remedy="begin with a letter")
     return name
 
 

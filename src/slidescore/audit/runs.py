@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slidescore.errors import InputError
+
+MAX_CELLS: Final = 200_000
+"""Cells of one edit; a region holds as many as it holds."""
 
 _NUMBER = "(?:0|[1-9][0-9]{0,11})"
 _RUNS = re.compile(f"{_NUMBER}(?:-{_NUMBER})?(?:,{_NUMBER}(?:-{_NUMBER})?)*")
@@ -26,8 +30,8 @@ def format_runs(ids: NDArray[np.int64]) -> str:
     return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in pairs)
 
 
-def parse_runs(text: str, limit: int) -> NDArray[np.int64]:
-    """Read what `format_runs` wrote, at most `limit` numbers; int64, rising.
+def parse_runs(text: str) -> NDArray[np.int64]:
+    """Read what `format_runs` wrote, at most MAX_CELLS numbers; int64, rising.
 
     Raises
     ------
@@ -42,8 +46,8 @@ def parse_runs(text: str, limit: int) -> NDArray[np.int64]:
     # A run of one is a number, and runs that touch are one.
     if (lengths[is_run] <= 1).any() or (low[1:] <= high[:-1] + 1).any():
         raise InputError("are not written in the one form that they have", where="cells")
-    if int(lengths.sum()) > limit:
-        raise InputError(f"are more than {limit:,} cells", where="cells")
+    if int(lengths.sum()) > MAX_CELLS:
+        raise InputError(f"are more than {MAX_CELLS:,} cells", where="cells")
     starts = np.cumsum(lengths) - lengths
     ids: NDArray[np.int64] = np.repeat(low - starts, lengths) + np.arange(lengths.sum())
     return ids

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from slidescore.audit.events import EDITS, STEPS, Event
 from slidescore.audit.region_cells import cells_inside
-from slidescore.audit.requests import MAX_CELLS
 from slidescore.audit.runs import parse_runs
 from slidescore.audit.story import tell
 from slidescore.cells.table import floats
@@ -95,12 +94,8 @@ class SlideReview:
     history
         One dict an event about the slide, blind readings included: seq, utc, reviewer, kind, text (in plain words),
         reason, active (not undone; of verdicts: it stands), applies (false: of another result), undoable, redoable.
-    n_stale
-        Events about another result of the slide: in the history, not applied.
     head
         Digest of the last event about this result; empty without one.
-    revision
-        Seq of the last event that changed cells or regions; 0 without one.
     last_edit, last_undone
         By reviewer, what `can_undo` and `can_redo` return.
     """
@@ -113,9 +108,7 @@ class SlideReview:
     reviewers: tuple[str, ...]
     regions: tuple[ReviewRegion, ...]
     history: tuple[dict[str, Any], ...]
-    n_stale: int
     head: str
-    revision: int
     last_edit: Mapping[str, int]
     last_undone: Mapping[str, int]
 
@@ -149,7 +142,6 @@ def fold_review(events: Sequence[Event], slide_id: str, result_digest: str, cell
     edits = edits_in_force(applied)
     regions = [event for event in edits if event.kind == "region"]
     signature = sign_off(applied)
-    changing = [event.seq for event in applied if event.kind in EDITS | STEPS]
     reviewers = dict.fromkeys(event.reviewer for event in applied if event.kind not in NOT_REVIEWING)
     return SlideReview(
         corrections=_apply(edits, cells),
@@ -160,12 +152,18 @@ def fold_review(events: Sequence[Event], slide_id: str, result_digest: str, cell
         reviewers=tuple(reviewers),
         regions=tuple(_region(event) for event in regions),
         history=_history(own, result_digest, {event.seq for event in edits}, signature.seq),
-        n_stale=len(own) - len(applied),
         head=applied[-1].digest if applied else "",
-        revision=max(changing, default=0),
         last_edit={event.reviewer: event.seq for event in edits},
         last_undone=_last_undone(applied),
     )
+
+
+def last_change(events: Sequence[Event], slide_id: str, result_digest: str) -> Event | None:
+    """Return the last event that changed cells or regions of a slide's result; None without one. Needs no cells."""
+    for event in reversed(events):
+        if (event.slide_id, event.result_digest) == (slide_id, result_digest) and event.kind in EDITS | STEPS:
+            return event
+    return None
 
 
 def edits_in_force(applied: Sequence[Event]) -> list[Event]:
@@ -192,7 +190,7 @@ def edits_of(
         if (
             len(place.touched(event.payload["polygon"]))
             if event.kind == "region"
-            else cell_id in parse_runs(event.payload["cells"], MAX_CELLS)
+            else cell_id in parse_runs(event.payload["cells"])
         )
     )
 
@@ -212,7 +210,7 @@ def _apply(edits: Sequence[Event], cells: CellPlaces) -> Corrections:
             back = np.where(cells.counted[touched], AS_MEASURED, 1)
             corrections.counted[touched] = back if event.payload["role"] == "include" else 0
             continue
-        ids = parse_runs(event.payload["cells"], MAX_CELLS)
+        ids = parse_runs(event.payload["cells"])
         if ids[-1] >= len(corrections.bins):
             raise RunFolderError(
                 f"event {event.seq} names cell {ids[-1]}, and there are {len(corrections.bins)}",

@@ -11,6 +11,7 @@ from slidescore.assay import Assay, LoadedAssay, assay_digest
 from slidescore.audit.check import check_log
 from slidescore.audit.events import Event
 from slidescore.audit.log import LOG_FILE, ReviewLog, copy_log
+from slidescore.audit.log_file import kept
 from slidescore.audit.reviewed import REVIEWED_COLUMNS, ReviewSubject, review_subject, reviewed_row
 from slidescore.audit.state import SlideReview, fold_review
 from slidescore.cells import CELL_SCHEMA
@@ -53,12 +54,23 @@ def read_reviews(folder: RunFolder) -> tuple[Event, ...]:
     RunFolderError
         If nobody has reviewed the run, or its log cannot be used.
     """
+    return ReviewLog(find_log(folder)).read()
+
+
+def find_log(folder: RunFolder) -> Path:
+    """Return the path of a run's log.
+
+    Raises
+    ------
+    RunFolderError
+        If nobody has reviewed the run.
+    """
     path = folder.path / LOG_FILE
     if not path.is_file():
         raise RunFolderError(
             f"holds no {LOG_FILE}", where=str(folder.path), remedy="review it: 'slidescore review RUN'"
         )
-    return ReviewLog(path).read()
+    return path
 
 
 def fold_slide(folder: RunFolder, slide_id: str, assay: Assay, events: Sequence[Event]) -> ReviewedSlide:
@@ -155,9 +167,12 @@ def add_reviews(
     RunFolderError
         If the log cannot be copied whole, or an event does not fit its result.
     """
-    # Once more: somebody may have reviewed the new run by now.
-    _refuse_loss(target.path, read_reviews(source))
-    copy_log(source.path / LOG_FILE, target.path / LOG_FILE)
+    # Once more: somebody may have reviewed the new run by now. Nobody can between the look and the copy; a server that
+    # waits with an event finds the new log.
+    taken = read_reviews(source)
+    with kept(target.path / LOG_FILE):
+        _refuse_loss(target.path, taken)
+        copy_log(source.path / LOG_FILE, target.path / LOG_FILE)
     _refuse_spoilt(target.path / LOG_FILE)
     events = read_reviews(target)
     reviewed = [add_reviewed_columns(target, row, assay, events) for row in rows]

@@ -14,7 +14,7 @@ from slidescore.audit.log import LOG_FILE, ReviewLog
 from slidescore.audit.reviewed import REVIEWED_COLUMNS
 from slidescore.errors import RunFolderError, SlidescoreError
 from slidescore.pipeline.differences import brief
-from slidescore.pipeline.reviews import add_reviewed_columns, note_unapplied, split_applied
+from slidescore.pipeline.reviews import add_reviewed_columns, find_log, note_unapplied, split_applied
 from slidescore.report.files import cell_text, read_json
 from slidescore.report.run_folder import RunFolder, list_results
 
@@ -35,12 +35,15 @@ class ReviewCheck:
         Events of the log.
     head
         Digest of the last one; empty without one.
+    events
+        The events themselves; none where the log differs from what was written.
     """
 
     differences: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     n_events: int = 0
     head: str = ""
+    events: tuple[Event, ...] = ()
 
 
 def verify_reviews(run: str | Path) -> ReviewCheck:
@@ -53,12 +56,10 @@ def verify_reviews(run: str | Path) -> ReviewCheck:
     """
     folder = RunFolder(Path(run))
     folder.read_assay()
-    if not (folder.path / LOG_FILE).is_file():
-        raise RunFolderError(f"holds no {LOG_FILE}", where=str(run), remedy="review it: 'slidescore review RUN'")
+    find_log(folder)
     check = check_reviews(folder)
     if not check.differences:
-        events = ReviewLog(folder.path / LOG_FILE).read()
-        check.notes += note_unapplied(events, list_results(folder))
+        check.notes += note_unapplied(check.events, list_results(folder))
     return check
 
 
@@ -75,13 +76,13 @@ def check_reviews(folder: RunFolder) -> ReviewCheck:
     known = set(slides) if isinstance(slides, dict) else set()
     try:
         found = check_log(path)
-        events = () if found.differences else ReviewLog(path).read()
+        check.events = () if found.differences else ReviewLog(path).read()
     except RunFolderError as error:
         check.differences.append(f"{LOG_FILE}: {error.message}")
         return check
     check.n_events, check.head = found.n_events, found.head
     check.differences += [f"{LOG_FILE}: {line}" for line in found.differences]
-    strangers = dict.fromkeys(event.slide_id for event in events if event.slide_id not in known)
+    strangers = dict.fromkeys(event.slide_id for event in check.events if event.slide_id not in known)
     check.differences += [f"{LOG_FILE}: is about {brief(name)}, which is no slide of this run" for name in strangers]
     return check
 
@@ -109,9 +110,8 @@ def check_reviewed_run(folder: RunFolder, rows: Sequence[Row], scored: Collectio
     if not path.is_file():
         check.differences.append(f"{LOG_FILE}: is missing, and scores.csv has reviewed columns")
         return check
-    every = ReviewLog(path).read()
-    events = _events_then(every, rows, check)
-    newer, _ = split_applied(every[len(events) :], list_results(folder))
+    events = _events_then(check.events, rows, check)
+    newer, _ = split_applied(check.events[len(events) :], list_results(folder))
     if newer:
         text = f"{len(newer)} reviews are newer than scores.csv; 'slidescore rescore --with-reviews' adds them"
         check.notes.append(text)
