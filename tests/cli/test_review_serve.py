@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,14 +21,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from cli import review_launcher
 from review.made_app import ScoredRun, score_drawn_slides
 from slidescore.audit.check import check_log
 from slidescore.audit.log import LOG_FILE, ReviewLog
 from slidescore.cli.review_serve import TOKEN_VARIABLE, serve
 from slidescore.errors import InputError
+from slidescore.report.digests import result_digest
 from slidescore.review.viewer_file import VIEWER
 
-KILLS = int(os.environ.get("SLIDESCORE_KILLS", "5"))
+KILLS = 30
 TOKEN = "given-by-the-user_42"
 pytestmark = pytest.mark.skipif(not VIEWER.is_file(), reason="no OpenSeadragon: `make web` brings it, and needs npm")
 
@@ -37,17 +40,13 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> ScoredRun:
     return score_drawn_slides(tmp_path_factory.mktemp("serve"))
 
 
-class Process:
-    """`slidescore review RUN`, started; its address is what it printed first."""
+class Server:
+    """A server by what it printed first: its address."""
 
-    def __init__(self, run: Path, *options: str, environment: dict[str, str] | None = None) -> None:
-        command = [sys.executable, "-m", "slidescore", "review", str(run), "--no-browser", *options]
-        pipe, environment = subprocess.PIPE, {**os.environ, **(environment or {})}
-        self.process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)
-        assert self.process.stdout is not None
-        self.lines = [self.process.stdout.readline() for _ in range(3)]
-        found = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\?token=([\w-]+)\n", self.lines[1])
-        assert found, (self.lines, self.process.communicate())
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        found = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\?token=([\w-]+)\n", lines[1])
+        assert found, lines
         self.port, self.token = int(found[1]), found[2]
 
     def ask(self, path: str, method: str = "GET", body: str | None = None, **headers: str) -> tuple[int, bytes]:
@@ -58,6 +57,28 @@ class Process:
         content = answer.read()
         connection.close()
         return answer.status, content
+
+    def act(self, slide_id: str, **act: object) -> dict[str, int]:
+        """Make one act, and return its event."""
+        said, origin = json.dumps({"reason": "", **act}), f"http://127.0.0.1:{self.port}"
+        status, content = self.ask(f"/api/slides/{slide_id}/events", "POST", said, Origin=origin)
+        assert status == 201, content
+        event: dict[str, int] = json.loads(content)["event"]
+        return event
+
+
+class Process(Server):
+    """`slidescore review RUN`, started."""
+
+    def __init__(
+        self, run: Path, *options: str, environment: dict[str, str] | None = None, no_browser: bool = True
+    ) -> None:
+        options += ("--no-browser",) if no_browser else ()
+        command = [sys.executable, "-m", "slidescore", "review", str(run), *options]
+        pipe, environment = subprocess.PIPE, {**os.environ, **(environment or {})}
+        self.process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)
+        assert self.process.stdout is not None
+        super().__init__([self.process.stdout.readline() for _ in range(3)])
 
     def stop(self, number: int) -> tuple[int, str, str]:
         self.process.send_signal(number)
@@ -137,10 +158,7 @@ def test_two_servers_serve_one_run(scored: ScoredRun, tmp_path: Path, started: l
     slide_id = scored.ids["strong"]
     digest = json.loads(first.ask(f"/api/slides/{slide_id}")[1])["result_digest"]
     for number, process in enumerate(started):
-        content = {"kind": "comment", "reviewer": f"Reader {number}", "result_digest": digest, "text": "seen"}
-        origin = f"http://127.0.0.1:{process.port}"
-        status, _ = process.ask(f"/api/slides/{slide_id}/events", "POST", json.dumps(content), Origin=origin)
-        assert status == 201
+        process.act(slide_id, kind="comment", reviewer=f"Reader {number}", result_digest=digest, text="seen")
     for process in started:
         events = json.loads(process.ask("/api/events?after=0")[1])
         assert [(event["seq"], event["reviewer"]) for event in events["events"]] == [(1, "Reader 0"), (2, "Reader 1")]
@@ -148,36 +166,37 @@ def test_two_servers_serve_one_run(scored: ScoredRun, tmp_path: Path, started: l
 
 
 @pytest.mark.slow
-def test_a_server_that_is_killed_has_stored_all_that_it_acknowledged(
-    scored: ScoredRun, tmp_path: Path, started: list[Process]
-) -> None:
+def test_a_server_that_is_killed_has_stored_all_that_it_acknowledged(scored: ScoredRun, tmp_path: Path) -> None:
     run, pick = scored.copy(tmp_path).run, random.Random(11)
-    slide_id, acknowledged = scored.ids["strong"], []
-    for _ in range(KILLS):
-        process = Process(run)
-        started.append(process)
-        digest = json.loads(process.ask(f"/api/slides/{slide_id}")[1])["result_digest"]
-        last = threading.Timer(pick.uniform(0.02, 0.6), process.process.kill)
-        last.start()
-        with suppress(OSError, http.client.HTTPException):
-            while True:
-                act = {
-                    "kind": "cells",
-                    "cells": [pick.randrange(150)],
-                    "bin": pick.randrange(4),
-                    "reviewer": "A. Reader",
-                }
-                said = json.dumps({**act, "reason": "", "result_digest": digest})
-                origin = f"http://127.0.0.1:{process.port}"
-                status, content = process.ask(f"/api/slides/{slide_id}/events", "POST", said, Origin=origin)
-                assert status == 201
-                acknowledged.append((json.loads(content)["event"]["seq"], act["cells"], act["bin"]))
-        last.join()
-        process.end()
+    slide_id, digest, acknowledged = scored.ids["strong"], result_digest(scored.record("strong")), []
+    command, pipe = [sys.executable, review_launcher.__file__, str(run)], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as launcher:
+        assert launcher.stdin
+        assert launcher.stdout
+        for _ in range(KILLS):
+            launcher.stdin.write("\n")
+            launcher.stdin.flush()
+            number = int(launcher.stdout.readline())
+            last = threading.Timer(pick.uniform(0, 0.3), os.kill, (number, signal.SIGKILL))
+            try:
+                server = Server([launcher.stdout.readline() for _ in range(3)])
+                with suppress(OSError, http.client.HTTPException):
+                    while True:
+                        act = {"kind": "cells", "cells": [pick.randrange(150)], "bin": pick.randrange(4)}
+                        event = server.act(slide_id, **act, reviewer="A. Reader", result_digest=digest)
+                        acknowledged.append((event["seq"], act))
+                        # Only now, so that the slowest machine acknowledges something each time.
+                        if not last.ident:
+                            last.start()
+            finally:
+                if not last.ident:
+                    last.start()
+                last.join()
+    assert launcher.returncode == 0
+    assert len(acknowledged) >= KILLS
     stored = {event.seq: event.payload for event in ReviewLog(run / LOG_FILE).read()}
-    assert len(acknowledged) > KILLS
-    for seq, [cell], number in acknowledged:
-        assert (stored[seq]["cells"], stored[seq]["set"]) == (str(cell), {"bin": number})
+    for seq, act in acknowledged:
+        assert (stored[seq]["cells"], stored[seq]["set"]) == (str(act["cells"][0]), {"bin": act["bin"]})
     # One more may have been stored each time, and not been acknowledged any more.
     assert len(stored) <= len(acknowledged) + KILLS
     check = check_log(run / LOG_FILE)
@@ -190,6 +209,26 @@ def test_a_token_can_be_given_where_no_command_line_shows_it(
     run = scored.copy(tmp_path).run
     started.append(Process(run, environment={TOKEN_VARIABLE: TOKEN}))
     assert started[0].token == TOKEN
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="other systems have other ways to name the browser")
+def test_the_browsers_command_line_does_not_show_the_token(
+    scored: ScoredRun, tmp_path: Path, started: list[Process]
+) -> None:
+    browser, shown = tmp_path / "browser", tmp_path / "shown"
+    browser.write_text(f'#!/bin/sh\necho "$@" > {shown}.part && mv {shown}.part {shown}\n')
+    browser.chmod(0o755)
+    environment = {"BROWSER": f"{browser} %s", "DISPLAY": ":0"}
+    process = Process(scored.copy(tmp_path).run, environment=environment, no_browser=False)
+    started.append(process)
+    limit_s = time.monotonic() + 30
+    while not shown.exists() and time.monotonic() < limit_s:
+        time.sleep(0.02)
+    address = shown.read_text().strip()
+    assert address.startswith(f"http://127.0.0.1:{process.port}/?ticket=")
+    assert process.token not in address
+    path = address.removeprefix(f"http://127.0.0.1:{process.port}")
+    assert [process.ask(path, Authorization="")[0] for _ in range(2)] == [303, 401]
 
 
 def test_others_are_warned_of_and_need_a_token(scored: ScoredRun, tmp_path: Path, started: list[Process]) -> None:

@@ -63,6 +63,13 @@ def test_a_word_is_one_of_those_known_and_the_first_by_default() -> None:
         asked({"palette": "A"}).query_choice("palette", ("a", "b"))
 
 
+def test_a_reviewers_name_is_read_as_the_log_writes_it() -> None:
+    assert Asked({}, {"reviewer": " Ann \u00a0 Zoe\u0308 "}).query_reviewer("B.") == "Ann Zoë"
+    assert Asked({}, {}).query_reviewer("B.") == "B."
+    for name in ("", "a;b", "=1", "x" * 1000, "a\u202eb"):
+        assert Asked({}, {"reviewer": name}).query_reviewer("B.") == ""
+
+
 def test_thresholds_come_from_the_query() -> None:
     assert asked().query_thresholds() is None
     assert asked({"t": "0.1,0.2,0.3"}).query_thresholds() == (0.1, 0.2, 0.3)

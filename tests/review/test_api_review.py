@@ -13,10 +13,15 @@ from classical_assay import classical_assay
 from review.asgi import HOST, ORIGIN, TOKEN, Answer, Client
 from review.made_app import ScoredRun, served
 from slidescore.audit.check import check_log
+from slidescore.audit.events import Draft
 from slidescore.audit.log import LOG_FILE
 from slidescore.errors import RunFolderError
 from slidescore.report.digests import seal
 from slidescore.report.files import write_bytes
+from slidescore.review import api_review
+from slidescore.review.desk import Desk as ReviewDesk
+from slidescore.review.desk import ReviewOptions
+from slidescore.review.guard import LOOPBACK
 from slidescore.scoring import cell_bins, no_corrections, score_cells
 from slidescore.scoring.corrections import Corrections, corrected_cells
 
@@ -38,6 +43,8 @@ class Desk:
 
     def send(self, kind: str, *, reviewer: Any = ME, reason: Any = "as seen", **content: Any) -> Answer:
         said = {"kind": kind, "reviewer": reviewer, "reason": reason, "result_digest": self.digest, **content}
+        if kind == "verdict":
+            said.setdefault("revision", self.review().get("revision"))
         return self.client.post(f"/api/slides/{self.slide_id}/events", said)
 
     def act(self, kind: str, **content: Any) -> dict[str, Any]:
@@ -159,6 +166,73 @@ def test_verdicts(desk: Desk) -> None:
     assert desk.send("verdict", state="overridden", reason="x").status == 400
 
 
+def test_a_verdict_is_on_what_the_reviewer_saw(desk: Desk) -> None:
+    seen = desk.review()["revision"]
+    with served(desk.run.run) as client:
+        Desk(client, desk.run).act("cells", cells=[5], bin=3, reviewer="B. Reader")
+    for state in ("accepted", "open"):
+        answer = desk.send("verdict", state=state, revision=seen)
+        assert (answer.status, answer.json()) == (
+            409,
+            {
+                "error": "the slide was changed by somebody else since you looked",
+                "remedy": "look at it again, then sign",
+            },
+        )
+    for missing in (None, 7, ["x"]):
+        answer = desk.send("verdict", state="accepted", revision=missing)
+        assert (answer.status, answer.json()["remedy"]) == (400, "reload the page")
+    # Only verdicts sign something, and nobody else's remark changes what is signed.
+    assert desk.send("comment", text="x", revision=seen).status == 400
+    review = desk.review()
+    desk.act("comment", text="pale", reviewer="B. Reader")
+    assert (review["state"], len(review["history"])) == ("open", 1)
+    assert desk.act("verdict", state="accepted", revision=review["revision"])["review"]["state"] == "accepted"
+
+
+def test_the_answer_names_the_last_event_that_is_in_it(run: ScoredRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else's act arrives while an answer is made; the page must ask for it once more."""
+    desk = ReviewDesk(run.run, None, ReviewOptions(TOKEN, LOOPBACK, 1))
+    opened, score = desk.open(run.ids["strong"]), api_review.automatic_score
+
+    def remark(text: str) -> None:
+        draft = Draft(opened.slide_id, opened.result.digest, "comment", ME, {"text": text, "reason": ""})
+        desk.book.append(opened.slide_id, lambda _: draft)
+
+    def score_late(*arguments: Any) -> Any:
+        remark("two")
+        return score(*arguments)
+
+    remark("one")
+    with monkeypatch.context() as patch:
+        patch.setattr(api_review, "automatic_score", score_late)
+        facts = api_review.review_facts(desk, opened, ME)
+    assert (facts["seq"], [row["seq"] for row in facts["history"]]) == (1, [1])
+    assert api_review.review_facts(desk, opened, ME)["seq"] == 2
+    desk.close()
+
+
+def test_other_reviews_are_another_revision_also_after_as_many_events(scored_run: ScoredRun, tmp_path: Path) -> None:
+    revisions = set()
+    for name, cell in (("one", 1), ("two", 2)):
+        with served(scored_run.copy(tmp_path / name).run) as client:
+            desk = Desk(client, scored_run)
+            revisions |= {desk.review()["revision"], desk.act("cells", cells=[cell], bin=3)["review"]["revision"]}
+    assert len(revisions) == 3
+
+
+def test_a_log_that_is_put_back_in_place_changes_what_is_shown(desk: Desk, tmp_path: Path) -> None:
+    other = desk.run.copy(tmp_path / "other")
+    with served(other.run) as client:
+        theirs = Desk(client, other).act("cells", cells=[1, 2, 3], bin=3)["review"]
+    desk.act("cells", cells=[0], bin=3)
+    assert desk.client.get("/api/slides").status == 200
+    (desk.run.run / LOG_FILE).write_bytes((other.run / LOG_FILE).read_bytes())
+    assert desk.review() == theirs
+    [row] = [row for row in desk.client.get("/api/slides").json()["slides"] if row["id"] == desk.slide_id]
+    assert row["review"]["n_corrected"] == 3
+
+
 def test_the_list_of_slides_follows(desk: Desk) -> None:
     def row() -> dict[str, Any]:
         content = desk.client.get("/api/slides").json()
@@ -173,7 +247,6 @@ def test_the_list_of_slides_follows(desk: Desk) -> None:
     }  # fmt: skip
     desk.act("verdict", state="overridden", call="EQUIVOCAL", reviewer="B. Reader")
     assert (row()["state"], row()["call"], row()["reviewer"]) == ("overridden", "EQUIVOCAL", "B. Reader")
-    assert desk.client.get("/api/run").json()["n_reviewed"] == 1
     # A server that has not opened the slide says the same, from the log alone.
     with served(desk.run.run) as other:
         [found] = [row for row in other.get("/api/slides").json()["slides"] if row["id"] == desk.slide_id]
@@ -277,7 +350,8 @@ def test_a_slide_that_is_scored_again_takes_no_acts_on_the_old_result(desk: Desk
     fresh = Desk(desk.client, run)
     assert fresh.digest != desk.digest
     review = fresh.review()
-    assert (review["state"], review["n_corrected"], review["n_stale"]) == ("unreviewed", 0, 1)
+    assert (review["state"], review["n_corrected"]) == ("unreviewed", 0)
+    assert [event["applies"] for event in review["history"]] == [False]
     assert review["automatic"]["h_score"] == review["reviewed"]["h_score"]
     [row] = [row for row in desk.client.get("/api/slides").json()["slides"] if row["id"] == desk.slide_id]
     assert row["review"]["state"] == "unreviewed"
@@ -288,7 +362,8 @@ def test_a_table_that_is_written_meanwhile_takes_no_review_away(desk: Desk, run:
     # As `score` does every few seconds while other slides are under way.
     write_bytes(run.run / "scores.csv", (run.run / "scores.csv").read_bytes())
     review = desk.act("cells", cells=[1], bin=3)["review"]
-    assert (review["n_corrected"], review["n_stale"]) == (2, 0)
+    assert review["n_corrected"] == 2
+    assert [event["applies"] for event in review["history"]] == [True, True]
 
 
 def test_a_log_that_was_changed_is_not_written_to(desk: Desk, run: ScoredRun) -> None:

@@ -13,7 +13,11 @@ from review.asgi import Client
 from review.made_app import ScoredRun, served
 from slidescore.report.digests import result_digest
 from slidescore.report.files import write_bytes
+from slidescore.review.pixel_store import PixelStore
+from slidescore.review.run_store import RunStore
 from slidescore.review.slide_cells import load_cells
+
+close_beyond = PixelStore._close_beyond
 
 
 def test_a_slide_says_what_was_found_on_it(client: Client, own_run: ScoredRun) -> None:
@@ -171,6 +175,64 @@ def test_a_blind_reader_does_not_see_the_picture_with_cells(own_run: ScoredRun, 
         assert "blind reader" in pixels["note"]
         assert client.get(f"/tiles/{slide_id}/rgb/2/0_0").status == 404
         assert client.get(f"/api/slides/{slide_id}/thumbnail").status == 404
+
+
+def test_a_blind_reader_is_not_told_why_a_slide_could_not_be_scored(blind_client: Client, own_run: ScoredRun) -> None:
+    slide_id = own_run.ids["broken"]
+    for target in (f"/api/slides/{slide_id}", f"/api/slides/{slide_id}/thumbnail", f"/tiles/{slide_id}/rgb/0/0_0"):
+        answer = blind_client.get(target)
+        assert (answer.status, answer.json()["error"]) == (404, "there is no such slide to read")
+
+
+def test_no_browser_shows_a_blind_reader_what_it_kept_of_an_open_review(
+    client: Client, blind_client: Client, own_run: ScoredRun
+) -> None:
+    slide_id = own_run.ids["strong"]
+    for target in (f"/api/slides/{slide_id}/thumbnail", f"/tiles/{slide_id}/rgb/2/0_0"):
+        seen = client.get(target)
+        assert seen.header("cache-control") == "private, no-cache"
+        again = blind_client.get(target, {"If-None-Match": seen.header("etag") or ""})
+        assert again.status == 200
+        assert again.header("etag") != seen.header("etag")
+    open_pixels, blind_pixels = (
+        each.get(f"/api/slides/{slide_id}").json()["pixels"]["revision"] for each in (client, blind_client)
+    )
+    assert open_pixels != blind_pixels
+
+
+def test_a_slide_that_is_replaced_after_it_was_checked_is_not_shown_as_it(own_run: ScoredRun, tmp_path: Path) -> None:
+    slide_id = own_run.ids["strong"]
+    shutil.copy(own_run.slides / "strong.tiff", tmp_path / "strong.tiff")
+    with served(own_run.run, tmp_path) as client, pytest.MonkeyPatch.context() as patch:
+        # Closed whenever nobody looks at it, as when other slides were opened meanwhile.
+        patch.setattr(PixelStore, "_close_beyond", lambda store, most: close_beyond(store, 0))
+        assert client.get(f"/api/slides/{slide_id}").json()["pixels"]["source"] == "slide"
+        assert client.get(f"/tiles/{slide_id}/rgb/2/0_0").status == 200
+        write_bytes(tmp_path / "strong.tiff", (own_run.slides / "weak.tiff").read_bytes())
+        assert client.get(f"/tiles/{slide_id}/rgb/1/0_0").status == 409
+        pixels = client.get(f"/api/slides/{slide_id}").json()["pixels"]
+        assert pixels["source"] == "overlay"
+        assert "its bytes differ" in pixels["note"]
+
+
+def test_a_run_that_is_scored_again_between_two_looks_is_in_between(
+    scored_run: ScoredRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = scored_run.copy(tmp_path)
+    slide_id = run.ids["strong"]
+    original = RunStore.row
+
+    def row_then_gone(store: RunStore, wanted: str) -> Any:
+        found = original(store, wanted)
+        table = run.run / "scores.csv"
+        lines = [line for line in table.read_text().splitlines() if slide_id not in line]
+        write_bytes(table, "".join(f"{line}\n" for line in lines).encode())
+        return found
+
+    with served(run.run) as client:
+        monkeypatch.setattr(RunStore, "row", row_then_gone)
+        answer = client.get(f"/api/slides/{slide_id}")
+        assert (answer.status, answer.json()["error"]) == (409, "the run is being scored again")
 
 
 def test_cells_that_were_changed_are_not_shown(scored_run: ScoredRun, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_tile_that_was_drawn_is_answered_without_drawing_it_again(
 def test_a_browser_that_has_a_tile_is_not_sent_it_again(client: Client, own_run: ScoredRun) -> None:
     for target in (f"/tiles/{slide(own_run)}/rgb/0/0_0", f"/overlay/{slide(own_run)}/0/0_0", "/api/legend"):
         first = client.get(target)
-        assert first.header("cache-control") == "private, max-age=60"
+        assert first.header("cache-control") == "private, no-cache"
         again = client.get(target, {"If-None-Match": f'"other", {first.header("etag")}'})
         assert (again.status, again.body) == (304, b"")
         assert client.get(target, {"If-None-Match": '"other"'}).status == 200
@@ -73,12 +73,16 @@ def test_a_browser_that_has_a_tile_is_not_sent_it_again(client: Client, own_run:
 
 def test_a_tile_whose_address_says_which_state_it_shows_is_kept_for_long(client: Client, own_run: ScoredRun) -> None:
     pixels = client.get(f"/api/slides/{slide(own_run)}").json()["pixels"]
-    answer = client.get(f"/tiles/{slide(own_run)}/rgb/0/0_0?rev={pixels['revision']}")
-    assert answer.header("cache-control") == "private, max-age=86400, immutable"
+    for view in ("rgb", "hematoxylin", "dab", "heat"):
+        target = f"/tiles/{slide(own_run)}/{view}/0/0_0"
+        answer = client.get(f"{target}?rev={pixels['revision']}")
+        assert answer.header("cache-control") == "private, max-age=86400, immutable"
+        for other in ("older", pixels["revision"].replace("slide", "overlay")):
+            assert client.get(f"{target}?rev={other}").header("cache-control") == "private, no-cache"
     revision = client.get(f"/api/slides/{slide(own_run)}/review").json()["revision"]
     answer = client.get(f"/overlay/{slide(own_run)}/0/0_0?rev={revision}")
     assert answer.header("cache-control") == "private, max-age=86400, immutable"
-    assert client.get(f"/overlay/{slide(own_run)}/0/0_0?rev=older").header("cache-control") == "private, max-age=60"
+    assert client.get(f"/overlay/{slide(own_run)}/0/0_0?rev=older").header("cache-control") == "private, no-cache"
 
 
 def test_an_overlay_is_transparent_where_nothing_is_drawn(client: Client, own_run: ScoredRun) -> None:

@@ -73,6 +73,7 @@ class Fuzzer:
     def __init__(self, seed: int, run: ScoredRun, digests: dict[str, str]) -> None:
         self.random = random.Random(seed)
         self.ids, self.digests = list(run.ids.values()), digests
+        self.revisions = {slide_id: f"{digest[:12]}-0" for slide_id, digest in digests.items()}
 
     def request(self) -> tuple[str, str, list[tuple[str, str]], list[bytes]]:
         pick = self.random
@@ -171,7 +172,8 @@ class Fuzzer:
             "cells": {"cells": pick.sample(range(150), pick.randrange(1, 9)), "bin": pick.randrange(4)},
             "region": {"role": pick.choice(("include", "exclude")), "polygon": ring},
             "undo": {"of": pick.randrange(1, 60)}, "redo": {"of": pick.randrange(1, 60)},
-            "verdict": {"state": pick.choice(("accepted", "rejected", "flagged", "open"))},
+            "verdict": {"state": pick.choice(("accepted", "rejected", "flagged", "open")),
+                        "revision": self.revisions.get(slide)},
             "comment": {"text": "seen"}, "reading": {"h_score": pick.randrange(301)},
         }.get(said, {})  # fmt: skip
         digest = self.digests.get(slide, "0" * 64) if pick.random() < 0.95 else pick.choice(VALUES)
@@ -248,6 +250,9 @@ def test_nothing_that_is_asked_breaks_the_server_or_gets_more_than_it_may(
                 request = fuzzer.request()
                 answer = client.send_raw(*request)
                 statuses[answer.status] += 1
+                if answer.status == 201 and not blind:
+                    told = answer.json()
+                    fuzzer.revisions[told["event"]["slide_id"]] = told["review"]["revision"]
                 assert answer.status < 500, (number, request, answer.body[:300], caplog.text)
                 said = answer.body.lower() + repr(answer.headers).lower().encode()
                 assert not [secret for secret in secrets if secret in said], (number, request)

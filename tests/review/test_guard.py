@@ -80,10 +80,29 @@ def test_the_token_in_a_pages_address_becomes_a_cookie_and_leaves_the_address(cl
         assert answer.status == 303
         assert answer.header("location") == f"{path}?x=1&zoom=2.5&q=a+b"
         cookie = answer.header("set-cookie")
-        assert cookie == f"{DOOR.cookie}={TOKEN}; HttpOnly; Path=/; SameSite=strict"
+        assert cookie == f"{DOOR.cookie}={TOKEN}; HttpOnly; Path=/; SameSite=lax"
+        assert answer.header("clear-site-data") == '"cache"'
         assert answer.body == b""
     assert client.get(f"/?token={TOKEN}", token=None).header("location") == "/"
     assert "secure" not in (cookie or "").lower()  # it is HTTP
+
+
+def test_a_ticket_lets_one_browser_in_once() -> None:
+    door = Door(TOKEN, LOOPBACK, 8765, {"ticket-of-the-tests"})
+    with client_of(Guard(Echo(), door)) as client:
+        for target in (
+            "/?ticket=",
+            "/?ticket=wrong",
+            "/?token=ticket-of-the-tests",
+            "/api/run?ticket=ticket-of-the-tests",
+        ):
+            assert client.get(target, token=None).status == 401
+        assert client.get("/api/run", token="ticket-of-the-tests").status == 401
+        answer = client.get("/?x=1&ticket=ticket-of-the-tests", token=None)
+        assert (answer.status, answer.header("location")) == (303, "/?x=1")
+        assert (answer.header("set-cookie") or "").startswith(f"{door.cookie}={TOKEN}; ")
+        again = client.get("/?ticket=ticket-of-the-tests", token=None)
+        assert (again.status, again.header("set-cookie")) == (401, None)
 
 
 @pytest.mark.parametrize("target", ["/?token=wrong", "/?token=", f"/?tokens={TOKEN}", f"/?Token={TOKEN}"])
@@ -136,6 +155,9 @@ def test_on_the_port_of_http_browsers_leave_it_out() -> None:
 def test_the_address_that_a_connection_came_in_on_is_a_name_too() -> None:
     assert Door(TOKEN, LOOPBACK, 8765).knows("192.0.2.7:8765", "192.0.2.7")
     assert not Door(TOKEN, LOOPBACK, 8765).knows("192.0.2.7:8765", "192.0.2.8")
+    # As a socket for both families tells it.
+    assert DOOR.knows("192.0.2.7:8765", "::ffff:192.0.2.7")
+    assert DOOR.knows("[2001:db8::7]:8765", "2001:db8::7")
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +15,7 @@ from slidescore.geometry import Region
 from slidescore.qc.overlay import prepare_cells
 from slidescore.report.overlay_pyramid import MISSING_COLOUR, write_overlay
 from slidescore.review import pixel_source
-from slidescore.review.pixel_source import PixelSource, PixelStore, open_overlay_pixels, open_slide_pixels
-from slidescore.review.reader_desk import ReaderDesk
+from slidescore.review.pixel_source import PixelSource, open_overlay_pixels, open_slide_pixels
 from slidescore.review.tile_grid import TILE_PX
 from slidescore.slide import ArrayReader, open_slide
 from slidescore.slide.averaging import average_blocks
@@ -175,7 +172,7 @@ class TestErrors:
             return readers.pop()
 
         source = PixelSource(open_once)
-        with pytest.raises(ZeroDivisionError), source._desk.reader():
+        with pytest.raises(ZeroDivisionError), source._readers.reader():
             raise ZeroDivisionError
         assert not source.read_tile(0, 0, 0)[1].any()
 
@@ -184,48 +181,6 @@ class TestErrors:
         path.write_bytes(b"II*\0 nothing")
         with pytest.raises(SlideOpenError):
             open_slide_pixels(path)
-
-
-class TestDesk:
-    def test_no_more_readers_than_allowed_and_each_for_one_thread(self) -> None:
-        lent, most, lock, meet = [0], [0], threading.Lock(), threading.Barrier(2)
-        desk = ReaderDesk(lambda: ArrayReader(coloured(16, 16)), most=2)
-        used = set()
-
-        def use(first: bool) -> None:
-            with desk.reader() as reader:
-                with lock:
-                    used.add(id(reader))
-                    lent[0] += 1
-                    most[0] = max(most[0], lent[0])
-                if first:
-                    meet.wait(10)
-                with lock:
-                    lent[0] -= 1
-
-        with ThreadPoolExecutor(6) as pool:
-            list(pool.map(use, [True, True, *[False] * 10]))
-        assert most[0] == 2
-        assert len(used) == 2
-        desk.close()
-        desk.close()
-        with pytest.raises(ValueError, match="closed"), desk.reader():
-            pass
-
-    def test_a_lent_reader_is_closed_when_it_comes_back(self) -> None:
-        desk = ReaderDesk(lambda: ArrayReader(coloured(16, 16)))
-        with desk.reader() as reader:
-            desk.close()
-            assert reader.read_region((0, 0), 0, (1, 1)).shape == (1, 1, 4)
-        with pytest.raises(ValueError, match="closed"):
-            reader.read_region((0, 0), 0, (1, 1))
-
-    def test_a_reader_that_survives_errors_serves_all(self) -> None:
-        reader = ArrayReader(coloured(16, 16))
-        reader.survives_errors = True
-        desk = ReaderDesk(lambda: reader)
-        with desk.reader() as one, desk.reader() as two, desk.reader() as three:
-            assert one is two is three is reader
 
 
 class TestOverlay:
@@ -258,69 +213,3 @@ class TestOverlay:
     def test_a_missing_one_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(SlideOpenError):
             open_overlay_pixels(tmp_path / "overlay.tiff", self.record())
-
-
-class Noted(PixelSource):
-    """Tells when it is closed."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda: ArrayReader(coloured(300, 300)))
-        self.closed = False
-
-    def close(self) -> None:
-        super().close()
-        self.closed = True
-
-
-class TestStore:
-    def test_those_beyond_a_few_are_closed_the_oldest_first(self) -> None:
-        store, made = PixelStore(most_open=2), {name: Noted() for name in "abc"}
-        for name in "abac":
-            with store.lease(name, lambda name=name: made[name]) as source:
-                assert source is made[name]
-                source.read_tile(0, 0, 0)
-        assert [made[name].closed for name in "abc"] == [False, True, False]
-        store.close()
-        assert all(source.closed for source in made.values())
-
-    def test_a_lent_one_is_not_closed(self) -> None:
-        store, made = PixelStore(most_open=1), {name: Noted() for name in "ab"}
-        with store.lease("a", lambda: made["a"]) as source:
-            with store.lease("b", lambda: made["b"]):
-                pass
-            store.close()
-            assert made["b"].closed
-            source.read_tile(0, 0, 0)
-        assert not made["a"].closed
-        store.close()
-        assert made["a"].closed
-
-    def test_one_who_fails_leaves_the_next_to_try_again(self) -> None:
-        store, tries = PixelStore(), []
-
-        def fail() -> PixelSource:
-            tries.append(1)
-            raise SlideOpenError("is gone")
-
-        for _ in range(2):
-            with pytest.raises(SlideOpenError, match="is gone"), store.lease("a", fail):
-                pass
-        assert len(tries) == 2
-        with store.lease("a", Noted) as source:
-            assert source.grid.width_l0 == 300
-
-    def test_many_who_ask_at_once_open_it_once(self) -> None:
-        store, opened, lock = PixelStore(), [], threading.Lock()
-
-        def open_it() -> PixelSource:
-            with lock:
-                opened.append(1)
-            return Noted()
-
-        def look(_: int) -> int:
-            with store.lease("a", open_it) as source:
-                return source.read_tile(0, 0, 0)[0].shape[0]
-
-        with ThreadPoolExecutor(6) as pool:
-            assert set(pool.map(look, range(30))) == {256}
-        assert opened == [1]

@@ -14,7 +14,7 @@ from slidescore.report.digests import result_digest, seal
 from slidescore.report.files import read_json, write_bytes, write_json
 from slidescore.review.api_params import ApiError
 from slidescore.review.run_store import RunStore, stamp_of
-from slidescore.review.slide_paths import SlidePaths
+from slidescore.review.slide_paths import LIST_AGAIN_SECONDS, SlidePaths
 
 
 @pytest.fixture
@@ -139,6 +139,18 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, run: ScoredRun) -> N
         RunStore(run.run)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"slides": []}, {"slides": None}, {"slides": {"a": 1}}, {"assay": {"text": None}}, {"assay": {}}, {"assay": None}],
+)
+def test_a_run_whose_facts_are_of_another_kind_is_refused(run: ScoredRun, changes: dict[str, object]) -> None:
+    store = RunStore(run.run)
+    write_json(run.run / "run.json", read_json(run.run / "run.json") | changes)
+    with pytest.raises(RunFolderError):
+        RunStore(run.run)
+    refused(409, store.view)
+
+
 def test_stamps_tell_files_apart(tmp_path: Path) -> None:
     path = tmp_path / "a"
     assert stamp_of(path) is None
@@ -198,6 +210,20 @@ def test_a_file_that_was_replaced_is_looked_at_again(scored_run: ScoredRun, tmp_
     assert paths.find(scored_run.record("strong"), str(path)).path is None
     write_bytes(path, (scored_run.slides / "strong.tiff").read_bytes())
     assert paths.find(scored_run.record("strong"), str(path)).path == path
+
+
+def test_slides_that_are_brought_later_are_found(
+    scored_run: ScoredRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr("slidescore.review.slide_paths.time.monotonic", lambda: now_s)
+    paths, record = SlidePaths(tmp_path), scored_run.record("strong")
+    assert paths.find(record, None).path is None
+    shutil.copy(scored_run.slides / "strong.tiff", tmp_path / "strong.tiff")
+    now_s += 0.9 * LIST_AGAIN_SECONDS
+    assert paths.find(record, None).path is None
+    now_s += 0.2 * LIST_AGAIN_SECONDS
+    assert paths.find(record, None).path == tmp_path / "strong.tiff"
 
 
 def test_a_folder_without_slides_shows_none(scored_run: ScoredRun, tmp_path: Path) -> None:

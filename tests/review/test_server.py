@@ -52,7 +52,11 @@ def test_an_address_of_another_machine_is_refused_in_one_line(host: str) -> None
 def test_a_server_knows_its_names() -> None:
     assert host_names("127.0.0.1") == LOOPBACK == host_names("localhost")
     assert host_names("Reader.example") == {"reader.example"}
-    assert host_names("0.0.0.0") == LOOPBACK | {socket.gethostname().lower()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "gethostname", lambda: "Reader")
+        patch.setattr(socket, "getfqdn", lambda: "Reader.example")
+        for host in ("0.0.0.0", "::"):
+            assert host_names(host) == LOOPBACK | {"reader", "reader.example"}
 
 
 @pytest.mark.parametrize(

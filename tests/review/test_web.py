@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 import slidescore.review
+from slidescore.audit.requests import MAX_CORNERS, MAX_REASON, MAX_REVIEWER, MAX_TEXT, PERCENT_SLACK
 from slidescore.report.page import show_cutoff, show_number, show_percent, show_score
+from slidescore.review import api_assay
+from slidescore.review.overlay_tiles import COLOURBLIND_COLOURS
+from slidescore.review.stain_views import HEAT_MAX_OD
 
 WEB = Path(slidescore.review.__file__).parent / "web"
 PAGES = sorted(WEB.glob("*.html"))
@@ -54,11 +58,46 @@ def test_what_a_page_loads_is_there(page):
     assert wanted - {"openseadragon.min.js"} <= set(static_files())
 
 
-def test_what_modules_import_is_exported():
-    for module in MODULES:
-        for names, source in re.findall(r'import \{([^}]+)\} from "\./([^"]+)"', read(module)):
-            exported = set(re.findall(r"^export (?:async )?(?:const|function) (\w+)", read(WEB / source), re.MULTILINE))
-            assert {name.strip() for name in names.split(",") if name.strip()} <= exported, (module.name, source)
+def test_what_modules_import_is_exported_and_the_other_way_round():
+    imported = {
+        (source, name.strip())
+        for module in MODULES
+        for names, source in re.findall(r'import \{([^}]+)\} from "\./([^"]+)"', read(module))
+        for name in names.split(",")
+        if name.strip()
+    }
+    exports = re.compile(r"^export (?:async )?(?:const|function|class) (\w+)", re.MULTILINE)
+    exported = {(module.name, name) for module in MODULES for name in exports.findall(read(module))}
+    assert imported == exported
+
+
+@pytest.mark.parametrize("style", STYLES, ids=lambda path: path.name)
+def test_no_stray_semicolon_drops_a_rule(style):
+    assert not re.search(r"^[^{]*\};|\}\s*;", read(style), re.MULTILINE)
+
+
+def test_what_pages_repeat_of_the_server_is_what_the_server_has():
+    def said(name: str, pattern: str) -> str:
+        [found] = re.findall(pattern, read(WEB / name))
+        return found
+
+    assert int(said("shapes.js", r"MOST_CORNERS = (\d+)")) == MAX_CORNERS
+    assert said("preview.js", r"const NAME = /\^(.+)\$/;") == api_assay._NAME.pattern
+    assert float(said("slide.html", r"<span>DAB OD</span>\s*<span>([\d.]+)</span>")) == HEAT_MAX_OD
+    colours = re.findall(r"--bin\d: #(\w{6});", said("app.css", r'"colourblind"\] \{(.*?)\}'))
+    assert [tuple(bytes.fromhex(colour)) for colour in colours] == list(COLOURBLIND_COLOURS)
+    assert float(said("read.js", r"const SLACK = ([\d.]+)")) == PERCENT_SLACK
+    lengths = {
+        *re.findall(r'name="(\w+)" maxlength="(\d+)"', "".join(map(read, PAGES))),
+        ("reviewer", said("dialogs.js", r'name: "reviewer".*maxlength: (\d+)')),
+    }
+    assert {(name, int(most)) for name, most in lengths} == {
+        ("reviewer", MAX_REVIEWER),
+        ("reason", MAX_REASON),
+        ("text", MAX_TEXT),
+        ("name", api_assay.MAX_NAME),
+        ("source", api_assay.MAX_SOURCE),
+    }
 
 
 def test_every_module_is_reached_from_a_page():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import threading
 import webbrowser
@@ -42,7 +43,7 @@ def serve(
     from slidescore.review.app import make_app
     from slidescore.review.desk import ReviewOptions
     from slidescore.review.guard import LOOPBACK
-    from slidescore.review.server import address_of, bind, choose_token, host_names
+    from slidescore.review.server import TOKEN_BYTES, address_of, bind, choose_token, host_names
     from slidescore.review.server import serve as serve_app
     from slidescore.review.viewer_file import check_viewer
 
@@ -52,24 +53,29 @@ def serve(
     try:
         with bind(host, port) as bound:
             number = bound.getsockname()[1]
-            address = f"{address_of(host, number)}/?token={token}"
-            app = make_app(run, slides, ReviewOptions(token, host_names(host), number, reviewer, blind))
+            origin = address_of(host, number)
+            # The browser's command line shows its address to all users of this machine, so that one opens once.
+            ticket = "" if no_browser or not _has_screen() else secrets.token_urlsafe(TOKEN_BYTES)
+            app = make_app(run, slides, ReviewOptions(token, host_names(host), number, reviewer, blind, ticket))
             if host not in LOOPBACK:
                 text = "others can read along: this is HTTP, which nothing encrypts; use it in a network that you trust"
                 click.echo(f"warning: {text}", err=True)
-            serve_app(app, bound, lambda: _announce(run, address, open_browser=not no_browser and _has_screen()))
+            opened = f"{origin}/?ticket={ticket}" if ticket else None
+            serve_app(app, bound, lambda: _announce(run, f"{origin}/?token={token}", opened))
     except KeyboardInterrupt:
-        click.echo("stopped", err=True)
+        # Not raised where Ctrl-C was to be ignored when the server was started, as behind a shell's `&`.
+        pass
+    click.echo("stopped", err=True)
 
 
-def _announce(run: Path, address: str, *, open_browser: bool) -> None:
-    """Say where the review is, and open it."""
+def _announce(run: Path, address: str, opened: str | None) -> None:
+    """Say where the review is, and open `opened` in the browser."""
     click.echo(f"Review of {run.resolve().name} at\n{address}\nCtrl-C stops it.")
     # Standard output may be a pipe, at whose end somebody waits for this.
     sys.stdout.flush()
-    if open_browser:
+    if opened:
         # Aside: some desktops take seconds to find their browser.
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        threading.Thread(target=webbrowser.open, args=(opened,), daemon=True).start()
 
 
 def _has_screen() -> bool:

@@ -18,10 +18,11 @@ from slidescore.review.desk import Desk
 
 THREADS: Final = 8
 """Handlers that work at the same time; the others wait in line."""
-MINUTES_KEPT: Final = "private, max-age=60"
-"""Of pictures whose address does not say which state they show; their tag is asked for after that."""
-KEPT: Final = "private, max-age=86400, immutable"
-"""Of pictures whose address does."""
+CHECKED_EACH_TIME: Final = "private, no-cache"
+"""Of pictures whose address does not say which state they show, so that they may change, as to a blind reading: the
+browser asks each time whether their tag still holds."""
+CACHED_FOR_GOOD: Final = "private, max-age=86400, immutable"
+"""Of pictures whose address does: another state has another address. For good is a day, for they are of patients."""
 
 Handler = Callable[[Desk, Asked], Response]
 
@@ -77,7 +78,8 @@ def picture_answer(picture: bytes | memoryview, media_type: str, revision: str, 
         The request.
     """
     tag = tag_of(revision)
-    headers = {"ETag": tag, "Cache-Control": KEPT if asked.query.get("rev") == revision else MINUTES_KEPT}
+    names_state = asked.query.get("rev") == revision
+    headers = {"ETag": tag, "Cache-Control": CACHED_FOR_GOOD if names_state else CHECKED_EACH_TIME}
     if tag in (each.strip() for each in asked.if_none_match.split(",")):
         return Response(None, 304, headers)
     return Response(bytes(picture), 200, headers, media_type)

@@ -8,7 +8,7 @@ import numpy as np
 from starlette.responses import Response
 
 from slidescore.assay import Assay
-from slidescore.audit.requests import MAX_CELLS
+from slidescore.audit.runs import MAX_CELLS
 from slidescore.audit.state import edits_of
 from slidescore.cells.types import CELL_TYPES, OTHER, TUMOR
 from slidescore.errors import InputError
@@ -17,8 +17,10 @@ from slidescore.review.api_params import ApiError, Asked, box_of, number_of, pol
 from slidescore.review.desk import Desk
 from slidescore.review.opened_slide import Reviewed
 from slidescore.review.preview import preview_assay
+from slidescore.review.score_facts import bin_facts
+from slidescore.review.seen_cells import count_cells
 from slidescore.review.slide_cells import SlideCells
-from slidescore.scoring import COMPARTMENTS, BinCounts, CallLabel, cell_types, make_call
+from slidescore.scoring import COMPARTMENTS, cell_types, make_call
 
 PROBABILITIES: Final = ("tumor", "lymphocyte", "stromal", "detection")
 COUNT_KEYS: Final = ("polygon", "box", "t", "cutoff", "ids")
@@ -37,7 +39,6 @@ def get_cell(desk: Desk, asked: Asked) -> Response:
             raise ApiError(404, "there is no such cell")
     else:
         cell_id = cells.cell_at(asked.query_number("x"), asked.query_number("y"))
-        opened.trim()
     facts = None if cell_id is None else cell_facts(cells, reviewed, cell_id)
     opened.trim()
     return json_answer({"cell": facts})
@@ -62,7 +63,7 @@ def post_counts(desk: Desk, asked: Asked) -> Response:
     desk.book.refresh()
     cells, reviewed = opened.reviewed()
     ids = cells.ids_in_box(*area) if isinstance(area, tuple) else cells.ids_in(area)
-    counts = cells.counts(cells.seen(None if t else reviewed.review.corrections, t), ids)
+    counts = count_cells(cells.seen(None if t else reviewed.review.corrections, t), ids)
     facts = {
         "n_cells": counts.n_cells,
         "n_tumor_cells": counts.n_tumor_cells,
@@ -88,12 +89,9 @@ def post_preview(desk: Desk, asked: Asked) -> Response:
     cells = opened.cells()
     assay, t = previewed_assay(cells.assay, content)
     subject, _ = opened.judged(cells)
-    scores = cells.scores(None, t)
+    scores = cells.scores(t)
     call = make_call(scores, subject.coverage, assay, subject.refusal)
-    return json_answer(
-        bin_facts(scores.counts)
-        | {"call": str(call.label), "reason": call.reason or None, "meets": call.label is CallLabel.HIGH}
-    )
+    return json_answer(bin_facts(scores.counts) | {"call": str(call.label), "reason": call.reason or None})
 
 
 def previewed_assay(assay: Assay, content: dict[str, Any]) -> tuple[Assay, tuple[float, float, float] | None]:
@@ -110,15 +108,6 @@ def previewed_assay(assay: Assay, content: dict[str, Any]) -> tuple[Assay, tuple
         return preview_assay(assay, t, cutoff), t
     except InputError as error:
         raise ApiError(400, error.message, error.remedy) from error
-
-
-def bin_facts(bins: BinCounts) -> dict[str, Any]:
-    """Describe counts in bins and the scores that follow from them."""
-    return {
-        "bins": [bins.n0, bins.n1, bins.n2, bins.n3],
-        "h_score": bins.h_score,
-        "percent_positive": bins.percent_positive,
-    }
 
 
 def cell_facts(cells: SlideCells, reviewed: Reviewed, cell_id: int) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from slidescore.audit.requests import MAX_CORNERS, MIN_CORNERS
+from slidescore.audit.requests import MAX_CORNERS, MIN_CORNERS, parse_reviewer
+from slidescore.errors import InputError
 from slidescore.review.preview import Thresholds3
 from slidescore.review.rings import is_tangled
 
@@ -75,8 +76,8 @@ class Asked:
             raise ApiError(400, "the request is not a JSON object")
         return content
 
-    def integer(self, name: str, *, least: int = 0) -> int:
-        """Read a whole number from the path.
+    def integer(self, name: str) -> int:
+        """Read a whole number, 0 or more, from the path.
 
         Raises
         ------
@@ -84,7 +85,7 @@ class Asked:
             404: an address with anything else there does not exist.
         """
         text = self.path[name]
-        if not _INTEGER.fullmatch(text) or int(text) < least:
+        if not _INTEGER.fullmatch(text) or int(text) < 0:
             raise ApiError(404, "there is no such address")
         return int(text)
 
@@ -126,6 +127,13 @@ class Asked:
         if word not in choices:
             raise ApiError(400, f"{name} is none of {', '.join(choices)}")
         return word
+
+    def query_reviewer(self, default: str) -> str:
+        """Read a reviewer's name from the query as the log writes names; empty where it could be none in the log."""
+        try:
+            return parse_reviewer(self.query["reviewer"]) if "reviewer" in self.query else default
+        except InputError:
+            return ""
 
     def query_thresholds(self) -> Thresholds3 | None:
         """Read the thresholds of a preview, `t=0.2,0.4,0.6`; None where there are none.

@@ -7,15 +7,14 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from slidescore.audit.drafts import draft_event
 from slidescore.audit.events import Draft, Event
 from slidescore.audit.requests import parse_request
-from slidescore.audit.reviewed import draft_event
 from slidescore.review.api_answers import json_answer
-from slidescore.review.api_cells import bin_facts
 from slidescore.review.api_params import ApiError, Asked, polygon_of
 from slidescore.review.desk import Desk
-from slidescore.review.opened_slide import OpenedSlide, Reviewed
-from slidescore.scoring import Scores, make_call
+from slidescore.review.opened_slide import OpenedSlide
+from slidescore.review.score_facts import automatic_score, reviewed_score
 
 BLIND_KINDS: Final = frozenset({"reading", "comment"})
 """What a blind reader may write."""
@@ -26,12 +25,15 @@ def get_review(desk: Desk, asked: Asked) -> Response:
     desk.refuse_blind()
     opened = desk.open(asked.path["id"])
     desk.book.refresh()
-    return json_answer(review_facts(desk, opened, asked.query.get("reviewer", desk.options.reviewer)))
+    return json_answer(review_facts(desk, opened, asked.query_reviewer(desk.options.reviewer)))
 
 
 def post_event(desk: Desk, asked: Asked) -> Response:
     """Answer POST /api/slides/{id}/events: one act, on the disk when this returns."""
-    request = parse_request(asked.json())
+    body = asked.json()
+    is_verdict = isinstance(body, dict) and body.get("kind") == "verdict"
+    looked_at = body.pop("revision", None) if is_verdict else None
+    request = parse_request(body)
     if desk.options.blind and request.kind not in BLIND_KINDS:
         raise ApiError(403, "this is a blind reading: readings and comments only", "review slides without --blind")
     if not desk.options.blind and request.kind == "reading":
@@ -39,11 +41,17 @@ def post_event(desk: Desk, asked: Asked) -> Response:
     opened = desk.open(asked.path["id"])
     if request.result_digest != opened.result.digest:
         raise ApiError(409, "the slide was scored again since you opened it", "reload the page")
+    if is_verdict and not isinstance(looked_at, str):
+        raise ApiError(400, "revision is missing: which state of the slide is signed", "reload the page")
     if request.kind == "region":
         polygon_of([list(corner) for corner in request.content["polygon"]])
     subject, _ = opened.judged(opened.cells())
 
     def build(events: Sequence[Event]) -> Draft:
+        if is_verdict and looked_at != opened.revision_after(events):
+            raise ApiError(
+                409, "the slide was changed by somebody else since you looked", "look at it again, then sign"
+            )
         return draft_event(request, events, subject)
 
     if not desk.book.refresh():
@@ -87,7 +95,6 @@ def review_facts(desk: Desk, opened: OpenedSlide, reviewer: str) -> dict[str, An
         "reviewer": review.reviewer,
         "reviewers": list(review.reviewers),
         "n_corrected": review.n_corrected,
-        "n_stale": review.n_stale,
         "automatic": automatic_score(reviewed),
         "reviewed": reviewed_score(reviewed),
         "history": list(review.history),
@@ -103,35 +110,7 @@ def review_facts(desk: Desk, opened: OpenedSlide, reviewer: str) -> dict[str, An
             }
             for region in review.regions
         ],
-        "seq": desk.book.head,
+        "seq": reviewed.head,
         "revision": reviewed.revision,
         "result_digest": opened.result.digest,
-    }
-
-
-def automatic_score(reviewed: Reviewed) -> dict[str, Any]:
-    """Describe the score of the cells as the machine left them."""
-    subject, scores = reviewed.subject, reviewed.automatic
-    call = make_call(scores, subject.coverage, subject.assay, subject.refusal)
-    facts = score_facts(scores, len(subject.bins)) | {"call": str(call.label), "reason": call.reason or None}
-    return facts | ({"h_score": None, "percent_positive": None} if call.reason else {})
-
-
-def reviewed_score(reviewed: Reviewed) -> dict[str, Any]:
-    """Describe the score of the cells as reviewers left them, under their verdict."""
-    score = reviewed.score
-    return score_facts(score.scores, len(reviewed.subject.bins)) | {
-        "call": score.label,
-        "reason": score.call.reason or None,
-        "h_score": score.h_score,
-        "percent_positive": score.percent_positive,
-    }
-
-
-def score_facts(scores: Scores, n: int) -> dict[str, Any]:
-    """Describe what cells come to; `n` is how many there are, excluded ones too."""
-    return bin_facts(scores.counts) | {
-        "n_tumor_cells": scores.n_tumor_cells,
-        "n_other": scores.n_cells - scores.n_tumor_cells,
-        "n_excluded": n - scores.n_cells,
     }

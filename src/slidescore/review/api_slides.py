@@ -14,10 +14,10 @@ from slidescore.report.overlay_pyramid import small_jpeg
 from slidescore.report.slide_page import FLAG_MEANINGS, count_rows, measure_rows
 from slidescore.review.api_answers import json_answer, picture_answer
 from slidescore.review.api_params import ApiError, Asked
-from slidescore.review.api_rows import NUMBERS, blind_row, fixed_rows, readable
 from slidescore.review.desk import Desk
 from slidescore.review.opened_slide import OpenedSlide, Pixels
-from slidescore.review.run_store import WITHOUT_RESULT
+from slidescore.review.row_facts import NUMBERS, blind_row, fixed_rows, readable
+from slidescore.review.run_store import WITHOUT_RESULT, RunView
 from slidescore.review.slide_cells import SlideCells
 from slidescore.review.stain_views import view_tile
 from slidescore.review.summaries import NOT_REVIEWED
@@ -42,14 +42,13 @@ def get_slide(desk: Desk, asked: Asked) -> Response:
         "result_digest": opened.result.digest,
         **{name: record["slide"][name] for name in ("mpp", "mpp_source", "width", "height")},
         "pixels": pixel_facts(opened, pixels),
-        "neighbours": neighbours(desk, slide_id),
+        "neighbours": neighbours(opened.result.view, slide_id, blind=desk.options.blind),
     }
-    if desk.options.blind:
-        desk.book.refresh()
-        reader = asked.query.get("reviewer", desk.options.reviewer)
-        return json_answer(blind_row(desk, desk.run.row(slide_id), reader) | facts)
     desk.book.refresh()
-    [row] = [row for row in fixed_rows(opened.result.view) if row["id"] == slide_id]
+    if desk.options.blind:
+        reader = asked.query_reviewer(desk.options.reviewer)
+        return json_answer(blind_row(desk, opened.result.view.by_id[slide_id], reader) | facts)
+    row = next(row for row in fixed_rows(opened.result.view) if row["id"] == slide_id)
     reviews = {"source": pixels.kind, "review": desk.summaries().get(slide_id, NOT_REVIEWED)}
     cells = opened.cells()
     return json_answer({**row, **reviews, **facts, **result_facts(record, cells), "histogram": histogram(cells)})
@@ -75,16 +74,23 @@ def pixel_facts(opened: OpenedSlide, pixels: Pixels) -> dict[str, Any]:
         "tile": TILE_PX,
         "k_min": grid.k_min if grid else None,
         "k_max": grid.k_max if grid else None,
-        "revision": f"{opened.name} {pixels.kind}".replace(" ", "-"),
+        "revision": opened.pixel_revision,
     }
 
 
-def neighbours(desk: Desk, slide_id: str) -> dict[str, str | None]:
-    """Return the slides before and after one that can be opened: worst first, to blind readers by id."""
-    view = desk.run.view()
+def neighbours(view: RunView, slide_id: str, *, blind: bool) -> dict[str, str | None]:
+    """Return the slides before and after one that can be opened: worst first, to blind readers by id.
+
+    Raises
+    ------
+    ApiError
+        409 if the table does not have the slide among them, for it is being written.
+    """
     ids = [str(row["slide_id"]) for row in view.rows if row["status"] != WITHOUT_RESULT]
-    if desk.options.blind:
+    if blind:
         ids = readable(view)
+    if slide_id not in ids:
+        raise ApiError(409, "the run is being scored again", "wait until that is done, then reload")
     place = ids.index(slide_id)
     return {
         "previous": ids[place - 1] if place else None,

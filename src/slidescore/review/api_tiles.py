@@ -130,7 +130,7 @@ def _overlay_key(opened: OpenedSlide, asked: Asked, revision: str) -> Hashable:
 
 
 def _tile_answer(opened: OpenedSlide, picture: memoryview, asked: Asked) -> Response:
-    return picture_answer(picture, "image/jpeg", f"{opened.name} {opened.known_source}".replace(" ", "-"), asked)
+    return picture_answer(picture, "image/jpeg", opened.pixel_revision, asked)
 
 
 def _view(asked: Asked) -> View:

@@ -76,7 +76,8 @@ def make_app(run: Path, slides_dir: Path | None, options: ReviewOptions) -> ASGI
         desk.close()
 
     router = Router(routes, redirect_slashes=False, default=_nowhere, lifespan=life)
-    return Guard(router, Door(options.token, options.hosts, options.port))
+    tickets = {options.ticket} if options.ticket else set()
+    return Guard(router, Door(options.token, options.hosts, options.port, tickets))
 
 
 async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:

@@ -46,11 +46,6 @@ class CellStore:
         self.trim()
         return cells
 
-    def forget(self, slide_id: str) -> None:
-        """Let a slide's cells go: its result is another one now."""
-        with self._lock:
-            self._held.pop(slide_id, None)
-
     def trim(self) -> None:
         """Let go what is too much; to be called after outlines were read."""
         with self._lock:

@@ -14,14 +14,14 @@ from slidescore.audit.log import LOG_FILE, ReviewLog
 from slidescore.review.api_params import ApiError
 from slidescore.review.cell_store import CellStore
 from slidescore.review.opened_slide import OpenedSlide
-from slidescore.review.pixel_source import PixelStore
-from slidescore.review.review_book import ReviewBook
-from slidescore.review.run_store import RunStore
+from slidescore.review.pixel_store import PixelStore
+from slidescore.review.review_book import ReviewBook, head_of
+from slidescore.review.run_store import WITHOUT_RESULT, RunStore
 from slidescore.review.slide_paths import SlidePaths
 from slidescore.review.summaries import Summary, summarize_events
 from slidescore.review.tile_cache import EncodedTiles
 
-MOST_OPEN: Final = 32
+RESULTS_OPEN: Final = 32
 """Slides whose results are at hand; their cells and files are counted by stores of their own."""
 TRUST_SECONDS: Final = 1.0
 """How long tiles rely on a result without looking at its file; what is said in numbers never does."""
@@ -43,6 +43,8 @@ class ReviewOptions:
         Name that the page fills in; may be empty.
     blind
         Whether readers are to see nothing that the machine found.
+    ticket
+        Lets one browser in once; none where it is empty.
     """
 
     token: str
@@ -50,6 +52,7 @@ class ReviewOptions:
     port: int
     reviewer: str = ""
     blind: bool = False
+    ticket: str = ""
 
 
 class Desk:
@@ -81,7 +84,7 @@ class Desk:
         self._paths, self._pixels, self._cells = SlidePaths(slides), PixelStore(), CellStore()
         self._lock = threading.Lock()
         self._opened: OrderedDict[str, tuple[OpenedSlide, float]] = OrderedDict()
-        self._summaries: dict[str, tuple[tuple[str, int], Summary]] = {}
+        self._summaries: dict[str, tuple[tuple[str, str], Summary]] = {}
 
     def open(self, slide_id: str) -> OpenedSlide:
         """Return a slide with its result as it is now.
@@ -91,6 +94,9 @@ class Desk:
         ApiError
             404 for a slide that the run does not have or that was not scored, 409 while it is being scored again.
         """
+        if self.options.blind and self.run.row(slide_id)["status"] == WITHOUT_RESULT:
+            # Why it could not be scored is something that the machine found.
+            raise ApiError(404, "there is no such slide to read", "go back to the list of slides")
         result = self.run.result(slide_id)
         with self._lock:
             opened = self._opened[slide_id][0] if slide_id in self._opened else None
@@ -106,7 +112,7 @@ class Desk:
                 )
             self._opened[slide_id] = opened, time.monotonic()
             self._opened.move_to_end(slide_id)
-            while len(self._opened) > MOST_OPEN:
+            while len(self._opened) > RESULTS_OPEN:
                 self._opened.popitem(last=False)
             return opened
 
@@ -131,7 +137,7 @@ class Desk:
             # A slide that is being scored again has no result that its reviews could be about.
             with suppress(ApiError):
                 digest, events = self.run.digest(slide_id), self.book.of(slide_id)
-                state, opened = (digest, len(events)), self.opened(slide_id)
+                state, opened = (digest, head_of(events)), self.opened(slide_id)
                 if opened and opened.summary and opened.summary[0] == state:
                     found[slide_id] = opened.summary[1]
                     continue

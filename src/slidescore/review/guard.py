@@ -8,10 +8,11 @@ changes something must come from the server's own pages, by its Origin header.
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -55,11 +56,14 @@ class Door:
         Names and addresses that the server goes by, without port.
     port
         The port that it is bound to.
+    tickets
+        What lets one browser in once, in place of the token: a command line shows it to all users of the machine.
     """
 
     token: str
     hosts: frozenset[str]
     port: int
+    tickets: set[str] = field(default_factory=set)
 
     @property
     def cookie(self) -> str:
@@ -68,7 +72,7 @@ class Door:
 
     def knows(self, authority: str, own_address: str) -> bool:
         """Whether a Host header names this server; `own_address` is where the connection came in."""
-        names = {*self.hosts, own_address}
+        names = {*self.hosts, _unmapped(own_address)}
         known = {f"{_bracketed(name)}:{self.port}" for name in names}
         if self.port == _HTTP_PORT:
             known |= {_bracketed(name) for name in names}
@@ -88,6 +92,12 @@ class Door:
     def fits(self, offered: str) -> bool:
         """Whether this is the token; takes the same time for any wrong one."""
         return hmac.compare_digest(offered.encode(), self.token.encode())
+
+    def redeem(self, offered: str) -> bool:
+        """Whether this is a ticket that nobody came in with yet; afterwards somebody has."""
+        found = {ticket for ticket in self.tickets if hmac.compare_digest(offered.encode(), ticket.encode())}
+        self.tickets.difference_update(found)
+        return bool(found)
 
 
 class Guard:
@@ -153,15 +163,19 @@ class Guard:
         return None
 
     def _admitted_by_address(self, scope: Scope) -> Response | None:
-        """Turn the token in a page's address into a cookie, and the address into one without it."""
+        """Turn token or ticket in a page's address into a cookie, and the address into one without them."""
         path = scope["path"]
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        tokens = [value for name, value in query if name == "token"]
-        if not _PAGE.fullmatch(path) or not any(self._door.fits(token) for token in tokens):
+        checks = {"token": self._door.fits, "ticket": self._door.redeem}
+        if not _PAGE.fullmatch(path) or not any(checks[name](value) for name, value in query if name in checks):
             return None
-        rest = urlencode([(name, value) for name, value in query if name != "token"])
+        rest = urlencode([(name, value) for name, value in query if name not in checks])
         response = RedirectResponse(f"{path}?{rest}" if rest else path, status_code=303)
-        response.set_cookie(self._door.cookie, self._door.token, path="/", httponly=True, samesite="strict")
+        # Not "strict": a browser that followed a link from elsewhere, such as a mail, would not send that one after
+        # the redirect. Lax suffices, for no GET changes anything, and whatever does needs an Origin of this server.
+        response.set_cookie(self._door.cookie, self._door.token, path="/", httponly=True, samesite="lax")
+        # An earlier server at this port may have shown what this one does not, as in a blind reading.
+        response.headers["Clear-Site-Data"] = '"cache"'
         return response
 
 
@@ -205,6 +219,15 @@ def _declared_bytes(headers: Headers) -> int:
     text = headers.get("content-length", "0")
     # What is no number the server below has refused already; a number of many digits is too large in any case.
     return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else MAX_BODY_BYTES + 1
+
+
+def _unmapped(address: str) -> str:
+    """Return an address as browsers name it: sockets for both families give 127.0.0.1 as ::ffff:127.0.0.1."""
+    try:
+        mapped = ipaddress.IPv6Address(address).ipv4_mapped
+    except ValueError:
+        return address
+    return str(mapped) if mapped else address
 
 
 def _bracketed(name: str) -> str:

@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeVar
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ import shapely
 
 from slidescore.audit.events import Event
 from slidescore.audit.reviewed import ReviewedScore, ReviewSubject, review_subject, score_review
-from slidescore.audit.state import SlideReview, fold_review
+from slidescore.audit.state import SlideReview, fold_review, last_change
 from slidescore.errors import RunFolderError, SlideOpenError, SlidescoreError
 from slidescore.qc.cell_drawing import AreaDrawing
 from slidescore.report.digests import REVIEWED_TABLES
@@ -24,8 +24,9 @@ from slidescore.report.run_folder import SlideFolder
 from slidescore.review.api_params import ApiError
 from slidescore.review.cell_store import CellStore
 from slidescore.review.overlay_tiles import DrawnAreas, drawn_areas, excluded_areas
-from slidescore.review.pixel_source import PixelSource, PixelStore, open_overlay_pixels, open_slide_pixels
-from slidescore.review.review_book import ReviewBook
+from slidescore.review.pixel_source import PixelSource, open_overlay_pixels, open_slide_pixels
+from slidescore.review.pixel_store import PixelStore
+from slidescore.review.review_book import ReviewBook, head_of
 from slidescore.review.run_store import SlideResult, stamp_of
 from slidescore.review.slide_cells import SlideCells, load_cells
 from slidescore.review.slide_paths import FoundSlide, SlidePaths
@@ -68,9 +69,11 @@ class Reviewed:
     areas
         Excluded squares and drawn regions.
     revision
-        Changes whenever the drawing does.
+        Changes whenever the drawing does, and is never that of another log.
     events
         Those of the slide that went in.
+    head
+        Number of the last event of the run that was read with them.
     """
 
     subject: ReviewSubject
@@ -80,6 +83,7 @@ class Reviewed:
     areas: DrawnAreas
     revision: str
     events: tuple[Event, ...]
+    head: int
 
 
 class OpenedSlide:
@@ -99,7 +103,7 @@ class OpenedSlide:
     Attributes
     ----------
     summary
-        What became of its reviews, behind the result and the number of events that went in; None until it was asked.
+        What became of its reviews, behind the result and the last event that went in; None until it was asked.
     """
 
     def __init__(
@@ -121,7 +125,7 @@ class OpenedSlide:
         self._pixels: Pixels | None = None
         self._found = FoundSlide(None, "")
         self._excluded: AreaDrawing | None = None
-        self.summary: tuple[tuple[str, int], Summary] | None = None
+        self.summary: tuple[tuple[str, str], Summary] | None = None
         # What hangs on the cells goes when the store lets them go.
         self._judged: weakref.WeakKeyDictionary[SlideCells, tuple[ReviewSubject, Scores]] = weakref.WeakKeyDictionary()
         self._reviewed: weakref.WeakKeyDictionary[SlideCells, Reviewed] = weakref.WeakKeyDictionary()
@@ -140,6 +144,12 @@ class OpenedSlide:
     def known_source(self) -> SourceKind | None:
         """Where the pixels come from, if that was looked at already."""
         return self._pixels.kind if self._pixels else None
+
+    @property
+    def pixel_revision(self) -> str:
+        """Changes whenever tiles of the slide do: its result, and where its pixels come from; fit for an address."""
+        mode = "blind" if self._blind else "open"
+        return f"{self.name} {self.known_source} {mode}".replace(" ", "-")
 
     def pixels(self) -> Pixels:
         """Say where the pixels come from; an absent slide is looked for again each time."""
@@ -174,6 +184,9 @@ class OpenedSlide:
             with self._pixel_store.lease(f"{self.name} {kind}", lambda: self._open(kind)) as source:
                 yield source
         except SlideOpenError as error:
+            with self._lock:
+                # The next who asks looks where the slide is now.
+                self._pixels = None
             raise ApiError(409, "the slide cannot be opened any more", "reload the page") from error
 
     def cells(self) -> SlideCells:
@@ -197,18 +210,25 @@ class OpenedSlide:
 
     def reviewed(self) -> tuple[SlideCells, Reviewed]:
         """Return the cells, and the reviews of them up to the last event that the book has read."""
-        cells, events = self.cells(), self._book.of(self.slide_id)
+        cells = self.cells()
         with self._lock:
+            events, head = self._book.snapshot(self.slide_id)
             kept = self._reviewed.get(cells)
-            if kept is None or len(kept.events) != len(events):
+            if kept is None or head_of(kept.events) != head_of(events):
                 subject, automatic = self.judged(cells)
                 review = fold_review(events, self.slide_id, self.result.digest, subject.places)
                 score = score_review(subject, review)
-                revision = f"{self.result.digest[:DIGEST_DIGITS]}-{review.revision}"
-                kept = Reviewed(subject, automatic, review, score, self._areas(review), revision, events)
+                areas, revision = self._areas(review), self.revision_after(events)
+                kept = Reviewed(subject, automatic, review, score, areas, revision, events, head)
                 self._reviewed[cells] = kept
-                self.summary = (self.result.digest, len(events)), summarize_review(review, score)
-            return cells, kept
+                self.summary = (self.result.digest, head_of(events)), summarize_review(review, score)
+            # Events of other slides leave all but the head as it was.
+            return cells, replace(kept, head=head)
+
+    def revision_after(self, events: Sequence[Event]) -> str:
+        """Return the revision of the drawing after these events; needs no cells."""
+        changed = last_change(events, self.slide_id, self.result.digest)
+        return f"{self.result.digest[:DIGEST_DIGITS]}-{changed.digest[:DIGEST_DIGITS] if changed else 0}"
 
     def trim(self) -> None:
         """Let go of what is too much in memory; to be called after outlines may have been read."""
@@ -237,8 +257,11 @@ class OpenedSlide:
     def _open(self, kind: str) -> PixelSource:
         if kind == "overlay":
             return open_overlay_pixels(self.folder.path / "overlay.tiff", self.result.record)
-        assert self._found.path is not None
-        return open_slide_pixels(self._found.path)
+        path, record = self._found.path, self.result.record
+        if path is None:
+            raise SlideOpenError("is not there any more", where=self.slide_id)
+        # It was checked when it was found, and may have been replaced since.
+        return open_slide_pixels(path, lambda: self._paths.is_at(path, record))
 
     def _load(self) -> SlideCells:
         result = self.result

@@ -8,10 +8,7 @@ picture of the whole slide, read once at no more than FAR_PX a side.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -20,7 +17,7 @@ from numpy.typing import NDArray
 
 from slidescore.errors import SlideOpenError
 from slidescore.report.overlay_pyramid import MISSING_COLOUR
-from slidescore.review.reader_desk import ReaderDesk
+from slidescore.review.reader_pool import ReaderPool
 from slidescore.review.tile_grid import TILE_PX, TileGrid
 from slidescore.slide import AnalysisGrid, SlideReader, open_slide, read_analysis
 from slidescore.slide.reader import Means
@@ -35,8 +32,6 @@ MOST_DIRECT: Final = 4
 """Pixels of a stored level across one of a tile, up to which a far tile is read like all others."""
 BLOCK_PX: Final = 4096
 """Side of the squares of a level that are read at once: 64 MB of RGBA."""
-MOST_OPEN: Final = 4
-"""Slides that stay open: the one that is looked at, its neighbours, and one to compare with."""
 DRIFT_PX: Final = 2.0
 """Levels are rounded to whole pixels, so that 4.0003 stands for 4; more than so many pixels over the slide do not."""
 _OPAQUE: Final = 255
@@ -76,8 +71,8 @@ class PixelSource:
         l0_per_px: float = 1.0,
     ) -> None:
         self.kind: Kind = kind
-        self._desk = ReaderDesk(open_reader)
-        said = self._desk.said
+        self._readers = ReaderPool(open_reader)
+        said = self._readers.said
         width, height = size_l0 or said.dimensions
         self._downsamples = tuple(downsample * l0_per_px for downsample in said.level_downsamples)
         self._level_sizes, self._bounds = said.level_dimensions, said.bounds
@@ -115,7 +110,7 @@ class PixelSource:
 
     def close(self) -> None:
         """Let the file go once nobody reads any more; calling it again does nothing."""
-        self._desk.close()
+        self._readers.close()
 
     def _read(self, k: int, x_px: int, y_px: int, size: tuple[int, int]) -> Means:
         """Read a rectangle of a tile's pixels, block by block where it takes much of a level."""
@@ -133,7 +128,7 @@ class PixelSource:
 
     def _read_block(self, grid: AnalysisGrid, x_px: int, y_px: int, size: tuple[int, int]) -> Means:
         try:
-            with self._desk.reader() as reader:
+            with self._readers.reader() as reader:
                 if self._bounds is not None and not self._bounds.intersects(grid.region(x_px, y_px, *size)):
                     return _nothing(size)
                 rgb, valid = read_analysis(reader, grid, x_px, y_px, *size)
@@ -195,15 +190,30 @@ def _nothing(size: tuple[int, int]) -> Means:
     return np.full((height, width, 3), MISSING_COLOUR, np.uint8), np.zeros((height, width), np.bool_)
 
 
-def open_slide_pixels(path: Path) -> PixelSource:
+def open_slide_pixels(path: Path, is_same: Callable[[], bool] = lambda: True) -> PixelSource:
     """Open a slide for viewing.
+
+    Parameters
+    ----------
+    path
+        The slide.
+    is_same
+        Whether the file is still the one that is meant; asked whenever it was opened once more.
 
     Raises
     ------
     SlideOpenError
-        It cannot be opened.
+        It cannot be opened, or is another one now.
     """
-    return PixelSource(lambda: open_slide(path, cache_bytes=READER_CACHE_BYTES))
+
+    def open_reader() -> SlideReader:
+        reader = open_slide(path, cache_bytes=READER_CACHE_BYTES)
+        if not is_same():
+            reader.close()
+            raise SlideOpenError("is another file now: its bytes differ", where=path.name)
+        return reader
+
+    return PixelSource(open_reader)
 
 
 def open_overlay_pixels(path: Path, record: Mapping[str, Any]) -> PixelSource:
@@ -231,64 +241,3 @@ def open_overlay_pixels(path: Path, record: Mapping[str, Any]) -> PixelSource:
     return PixelSource(
         lambda: open_slide(path, cache_bytes=READER_CACHE_BYTES), kind="overlay", size_l0=size_l0, l0_per_px=l0_per_px
     )
-
-
-class PixelStore:
-    """The slides that were looked at last, opened; those beyond a few are closed.
-
-    Parameters
-    ----------
-    most_open
-        How many stay open.
-    """
-
-    def __init__(self, most_open: int = MOST_OPEN) -> None:
-        self._most = most_open
-        self._lock = threading.Lock()
-        self._loans: OrderedDict[str, _Loan] = OrderedDict()
-
-    @contextmanager
-    def lease(self, slide_id: str, open_source: Callable[[], PixelSource]) -> Iterator[PixelSource]:
-        """Lend a slide's pixels, opened by the first who asks; nobody closes them meanwhile.
-
-        Raises
-        ------
-        SlideOpenError
-            What `open_source` raises; the next who asks tries again.
-        """
-        with self._lock:
-            loan = self._loans.setdefault(slide_id, _Loan())
-            self._loans.move_to_end(slide_id)
-            loan.n_lent += 1
-        try:
-            with loan.opening:
-                if loan.source is None:
-                    loan.source = open_source()
-            yield loan.source
-        finally:
-            with self._lock:
-                loan.n_lent -= 1
-            self._close_beyond(self._most)
-
-    def close(self) -> None:
-        """Close all sources that are not lent; lent ones are closed when others come back."""
-        self._close_beyond(0)
-
-    def _close_beyond(self, most: int) -> None:
-        """Close those that were asked for the longest ago, but for those that are lent."""
-        with self._lock:
-            n_beyond = max(0, len(self._loans) - most)
-            names = [name for name, loan in self._loans.items() if loan.n_lent == 0][:n_beyond]
-            over = [self._loans.pop(name) for name in names]
-        for loan in over:
-            if loan.source is not None:
-                loan.source.close()
-
-
-@dataclass(slots=True)
-class _Loan:
-    """A slide that is open, or about to be, and how many are looking at it."""
-
-    source: PixelSource | None = None
-    n_lent: int = 0
-    opening: threading.Lock = field(default_factory=threading.Lock)

@@ -208,6 +208,9 @@ class RunStore:
                 "holds no scores.csv", where=str(self.folder.path), remedy="score its slides first, or wait for a table"
             )
         rows = read_rows(self.folder.path / "scores.csv", SCORE_COLUMNS, optional=REVIEWED_COLUMNS)
+        slides = content.get("slides", {})
+        if not isinstance(slides, dict) or not all(isinstance(path, str | None) for path in slides.values()):
+            raise RunFolderError("does not list its slides", where=str(self.folder.run_json))
         digest = (content.get("assay") or {}).get("digest")
         if any(row["assay_digest"] != digest for row in rows):
             raise RunFolderError("holds a table of an earlier command", where=str(self.folder.path))

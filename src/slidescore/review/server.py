@@ -87,7 +87,7 @@ def host_names(host: str) -> frozenset[str]:
     if host in LOOPBACK:
         return LOOPBACK
     if host in ("0.0.0.0", "::"):
-        return LOOPBACK | {socket.gethostname().lower()}
+        return LOOPBACK | {socket.gethostname().lower(), socket.getfqdn().lower()}
     return frozenset({host.lower()})
 
 

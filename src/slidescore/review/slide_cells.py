@@ -1,4 +1,4 @@
-"""One slide's cells for the review: found by place, judged under an assay and corrections, counted."""
+"""One slide's cells for the review: found by place, and judged under an assay and corrections."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from slidescore.errors import RunFolderError
 from slidescore.qc.cell_drawing import Outlines, cells_near, prepare_buckets
 from slidescore.review.cell_columns import MEASURED, WORDS, Part, read_measured, read_outlines
 from slidescore.review.preview import Thresholds3, preview_assay
-from slidescore.review.seen_cells import CellCounts, SeenCells, count_cells, see_cells
-from slidescore.scoring import Corrections, Scores, corrected_cells, score_cells
+from slidescore.review.seen_cells import SeenCells, see_cells
+from slidescore.scoring import Corrections, Scores, score_cells
 from slidescore.scoring.tumor_model import judged_cells
 
 NEAR_UM: Final = 6.0
@@ -110,33 +110,15 @@ class SlideCells:
             self._seen.move_to_end(key)
         return kept[1]
 
-    def scores(
-        self,
-        corrections: Corrections | None = None,
-        thresholds: Thresholds3 | None = None,
-        *,
-        ids: NDArray[np.int64] | None = None,
-    ) -> Scores:
-        """Score all cells, or some, by `score_cells` itself: what make_call wants.
+    def scores(self, thresholds: Thresholds3 | None = None) -> Scores:
+        """Score all cells as the machine left them by `score_cells` itself: what make_call wants.
 
         Raises
         ------
         InputError
             Thresholds do not rise.
         """
-        assay = preview_assay(self.assay, thresholds)
-        cells, corrected_bins = self.table, None
-        if corrections is not None:
-            cells, corrected_bins = corrected_cells(cells, corrections), corrections.bins
-        only = None
-        if ids is not None:
-            only = np.zeros(self.n, np.bool_)
-            only[ids] = True
-        return score_cells(cells, assay, only=only, corrected_bins=corrected_bins)
-
-    def counts(self, seen: SeenCells, ids: NDArray[np.int64] | None = None) -> CellCounts:
-        """Count all cells, or some; the same numbers as `scores`, sooner."""
-        return count_cells(seen, ids)
+        return score_cells(self.table, preview_assay(self.assay, thresholds))
 
     def ids_in(self, ring: NDArray[np.float64]) -> NDArray[np.int64]:
         """Find the cells whose centroid lies inside a drawn outline, as a region of a review does; int64, rising.
@@ -224,10 +206,6 @@ class SlideCells:
                     raise RunFolderError("is not the table that was there before", where=self._path.name)
                 self._outlines[part] = found
         return found
-
-    def has_outlines(self, part: Part) -> bool:
-        """Whether outlines are in memory."""
-        return part in self._outlines
 
     def let_outlines_go(self) -> None:
         """Free the outlines; they are read again when asked for."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 from slidescore.errors import InputError, SlidescoreError
 from slidescore.review.run_store import Stamp, stamp_of
 from slidescore.slide import find_slides, fingerprint
 from slidescore.slide.open import check_file
+
+LIST_AGAIN_SECONDS: Final = 10.0
+"""How old the list of --slides may be before a slide that is not in it is looked for anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,8 @@ class SlidePaths:
             raise InputError("is no folder", where=f"--slides {folder}")
         self._folder = folder
         self._lock = threading.Lock()
-        self._by_name: dict[str, list[Path]] | None = None
+        self._by_name: dict[str, list[Path]] = {}
+        self._listed_s = -math.inf
         self._prints: dict[tuple[Path, Stamp], str] = {}
 
     def find(self, record: Mapping[str, Any], listed: str | None) -> FoundSlide:
@@ -55,7 +61,7 @@ class SlidePaths:
         listed
             Where run.json says that it was; None under pseudonyms.
         """
-        wanted = str((record.get("key") or {}).get("fingerprint") or "")
+        wanted = _print_in(record)
         if self._folder is not None:
             return self._search(str(record["file"]), wanted)
         if listed is None:
@@ -68,13 +74,27 @@ class SlidePaths:
             return FoundSlide(None, "The file where the slide was is another one now: its bytes differ.")
         return FoundSlide(path, "")
 
+    def is_at(self, path: Path, record: Mapping[str, Any]) -> bool:
+        """Whether a file is, as it is now, the slide of a result."""
+        return self._print_of(path) == _print_in(record) != ""
+
     def _search(self, file: str, wanted: str) -> FoundSlide:
-        """Look at the files of the slide's name first, then, as after renaming, at all others."""
+        """Look for a slide, and where it is not found list the folder anew: slides may be brought meanwhile."""
+        by_name = self._by_name
+        found = self._look(by_name, file, wanted)
+        if found.path is not None:
+            return found
         with self._lock:
-            if self._by_name is None:
+            if time.monotonic() - self._listed_s >= LIST_AGAIN_SECONDS:
                 self._by_name = self._list()
-        named = self._by_name.get(PurePosixPath(file).name, [])
-        others = (path for paths in self._by_name.values() for path in paths if path not in named)
+                self._listed_s = time.monotonic()
+            listed = self._by_name
+        return found if listed is by_name else self._look(listed, file, wanted)
+
+    def _look(self, by_name: Mapping[str, list[Path]], file: str, wanted: str) -> FoundSlide:
+        """Look at the files of the slide's name first, then, as after renaming, at all others."""
+        named = by_name.get(PurePosixPath(file).name, [])
+        others = (path for paths in by_name.values() for path in paths if path not in named)
         for path in (*named, *others):
             if wanted and self._print_of(path) == wanted:
                 return FoundSlide(path, "")
@@ -105,3 +125,7 @@ class SlidePaths:
             except (SlidescoreError, OSError):
                 return ""
         return self._prints[known]
+
+
+def _print_in(record: Mapping[str, Any]) -> str:
+    return str((record.get("key") or {}).get("fingerprint") or "")

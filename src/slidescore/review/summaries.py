@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 
 from slidescore.audit.events import Event
-from slidescore.audit.requests import MAX_CELLS
 from slidescore.audit.reviewed import ReviewedScore
 from slidescore.audit.runs import parse_runs
 from slidescore.audit.state import SIGNED, SlideReview, edits_in_force, sign_off
@@ -79,5 +78,5 @@ def _judged(verdict: Mapping[str, Any]) -> dict[str, Any]:
 def _n_corrected(edits: Sequence[Event]) -> int | None:
     if any(event.kind == "region" for event in edits):
         return None
-    ids = [parse_runs(event.payload["cells"], MAX_CELLS) for event in edits]
+    ids = [parse_runs(event.payload["cells"]) for event in edits]
     return len(np.unique(np.concatenate(ids))) if ids else 0
