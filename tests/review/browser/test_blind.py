@@ -62,6 +62,20 @@ def test_the_list_is_in_no_telling_order_and_tells_nothing(visit: Visit, blind: 
     assert [word for word in TELLING if word in page.locator("main").inner_text()] == []
 
 
+def test_a_name_from_the_command_line_wins_over_one_from_before(visit: Visit, blind: Served) -> None:
+    page = visit(blind)
+    name = page.locator("#reviewer-name")
+    expect(name).to_have_text(READER)
+    # Changed here, it stays.
+    page.evaluate("() => localStorage.setItem('slidescore.reviewer', 'C. Other')")
+    page.reload()
+    expect(name).to_have_text("C. Other")
+    # Changed at an earlier server of another name, it does not.
+    page.evaluate("() => localStorage.setItem('slidescore.reviewer.servers', 'An Earlier One')")
+    page.reload()
+    expect(name).to_have_text(READER)
+
+
 def test_a_reading_is_given_without_seeing_a_number(visit: Visit, blind: Served, tmp_path: Path) -> None:
     slide_id = blind.slide_id("strong")
     page = visit(blind, f"/read/{slide_id}")

@@ -18,6 +18,11 @@ BIN_COLOURS = ((90, 90, 180), (255, 215, 0), (225, 150, 50), (200, 50, 50))
 COLOURBLIND = ((44, 123, 182), (171, 217, 233), (253, 174, 97), (215, 25, 28))
 NEAR_PX, MIDDLE_PX = 500, 1300
 COMPARTMENTS = ("nucleus", "cytoplasm", "membrane", "cell")
+ADDRESS_SAYS_PLACE = """() => {
+    const asked = new URLSearchParams(location.search), {x, y, zoom} = window.slidescore.place();
+    const place = {x: Math.round(x), y: Math.round(y), zoom: Number(zoom.toPrecision(4))};
+    return Object.entries(place).every(([name, value]) => Number(asked.get(name)) === value);
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +183,7 @@ def test_the_address_brings_the_place_back(visit: Visit, served: Served, truth: 
     page.keyboard.press("3")
     page.wait_for_url("**view=dab*")
     before = page.evaluate("() => window.slidescore.place()")
-    page.wait_for_timeout(500)
+    page.wait_for_function(ADDRESS_SAYS_PLACE)
     page.reload()
     page.locator("#review-state").wait_for()
     acts.drawn(page)

@@ -8,7 +8,6 @@ import re
 import shutil
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,7 +18,6 @@ from review.browser.conftest import Visit
 from review.browser.made_run import Scored
 from review.browser.scoring import Truth, box_around
 from review.browser.served import Served, serve
-from review.browser.test_looking import BIN_COLOURS
 from slidescore.pipeline.cohort import score_directory
 from slidescore.pipeline.options import RunOptions
 
@@ -27,15 +25,14 @@ ROOT = Path(__file__).resolve().parents[3]
 PICTURES = ROOT / "docs" / "pictures"
 ASKED = "SLIDESCORE_DOCS_PICTURES"
 NAMES = ("cohort", "slide", "cell", "preview", "correct", "signoff", "read")
-MOST_BYTES = 150_000
-N_FLAT_COLOURS = 60
-SMOOTHING = (7, 30, 3)
+MOST_BYTES = 400_000
+QUALITY = 85
 REVIEWER = "A. Reader"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_picture_is_there_small_and_shown(name: str) -> None:
-    path = PICTURES / f"review-{name}.png"
+    path = PICTURES / f"review-{name}.jpg"
     assert path.stat().st_size < MOST_BYTES
     with Image.open(path) as picture:
         assert picture.size == (1280, 800)
@@ -43,42 +40,19 @@ def test_a_picture_is_there_small_and_shown(name: str) -> None:
 
 
 def test_no_other_picture_lies_there() -> None:
-    assert {path.name for path in PICTURES.glob("review-*")} == {f"review-{name}.png" for name in NAMES}
+    assert {path.name for path in PICTURES.glob("review-*")} == {f"review-{name}.jpg" for name in NAMES}
     shown = re.findall(r"\]\(pictures/([\w.-]+)\)", (ROOT / "docs/review.md").read_text(encoding="utf-8"))
-    assert sorted(shown) == sorted(f"review-{name}.png" for name in NAMES)
+    assert sorted(shown) == sorted(f"review-{name}.jpg" for name in NAMES)
 
 
 def keep(page: Page, name: str) -> None:
-    """Write what the window shows, in as many colours as keep the file small; noise in the slide is smoothed away."""
+    """Write what the window shows; tissue is noise, of which a PNG that size would be three times as large."""
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(400)
-    pixels = np.array(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
-    if box := page.locator("#viewer").bounding_box() if page.locator("#viewer").count() else None:
-        left, top = round(box["x"]), round(box["y"])
-        part = np.s_[top : top + round(box["height"]), left : left + round(box["width"])]
-        pixels[part] = cv2.bilateralFilter(np.ascontiguousarray(pixels[part]), *SMOOTHING)
-    shot = Image.fromarray(pixels)
-    for n_tissue in (128, 96, 72, 54, 40, 30, 22, 16, 12):
-        packed = io.BytesIO()
-        shot.quantize(palette=palette_of(shot, n_tissue), dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
-        if packed.tell() < MOST_BYTES:
-            break
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     PICTURES.mkdir(exist_ok=True)
-    (PICTURES / f"review-{name}.png").write_bytes(packed.getvalue())
-
-
-def palette_of(shot: Image.Image, n_tissue: int) -> Image.Image:
-    """The page's own colours as they are, which fill whole areas, and so many for tissue and pictures."""
-    pixels = np.asarray(shot).reshape(-1, 3)
-    colours, which, counts = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
-    flat = np.argsort(counts)[::-1][:N_FLAT_COLOURS]
-    rest = pixels[~np.isin(which.ravel(), flat)]
-    mixed = Image.fromarray(rest[None]).quantize(n_tissue, method=Image.Quantize.MEDIANCUT)
-    bins = [value for colour in BIN_COLOURS for value in colour]
-    chosen = [*bins, *colours[flat].ravel().tolist(), *mixed.getpalette()[: 3 * n_tissue]]
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(chosen)
-    return palette
+    # Colours at full resolution, for letters and outlines are coloured.
+    shot.save(PICTURES / f"review-{name}.jpg", quality=QUALITY, subsampling=0, optimize=True, progressive=True)
 
 
 @pytest.mark.skipif(ASKED not in os.environ, reason="pictures are drawn anew by `make docs-pictures` only")

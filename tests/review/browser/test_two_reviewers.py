@@ -15,11 +15,13 @@ NEAR_PX = 420
 
 
 def correct(page: Page, truth: Truth, cell: int, bin_value: int) -> None:
-    """Click a cell and its new bin; does not wait for the answer."""
+    """Click a cell and its new bin, and wait until that is stored."""
     acts.look_at(page, *truth.places[cell], NEAR_PX)
     acts.click_at(page, *truth.places[cell])
     expect(page.locator("#cell-panel")).to_contain_text(f"Cell {cell:,}")
-    page.locator(f"[data-set-bin='{bin_value}']").click()
+    with page.expect_response(lambda response: response.url.endswith("/events")) as stored:
+        page.locator(f"[data-set-bin='{bin_value}']").click()
+    assert stored.value.status == 201
     truth.bins[cell] = bin_value
 
 
@@ -50,8 +52,35 @@ def test_two_reviewers_at_once(visit: Visit, served: Served) -> None:
     assert check_log(served.run / "reviews.sqlite").differences == ()
 
     # Each undoes what is their own.
-    with pages[0].expect_response(lambda response: response.request.method == "POST"):
+    with pages[0].expect_response(lambda response: response.url.endswith("/events")):
         pages[0].locator("[data-action=undo]").click()
     last = ReviewLog(served.run / "reviews.sqlite").read()[-1]
     assert (last.kind, last.reviewer) == ("undo", names[0])
     assert last.payload["of"] in {event.seq for event in events if event.reviewer == names[0]}
+
+
+def test_a_verdict_waits_until_its_reviewer_has_seen_what_others_did(visit: Visit, served: Served) -> None:
+    slide_id = served.slide_id("weak")
+    page = visit(served, f"/slides/{slide_id}", allowed=(409,))
+    acts.opened(page)
+    acts.name_reviewer(page, "First Reviewer")
+    page.keyboard.press("y")
+    dialog = page.locator("#verdict-dialog")
+    dialog.locator("[name=reason]").fill("as I saw it")
+    expect(dialog.locator("#verdict-words")).to_contain_text("nothing corrected")
+    body = {"kind": "cells", "cells": [1, 2], "bin": 3, "reviewer": "Second Reviewer", "reason": ""}
+    status = page.evaluate(
+        """async ([id, body]) => (await fetch(`/api/slides/${id}/events`, {method: 'POST',
+            headers: {'Content-Type': 'application/json'},
+            body: JSON.stringify({...body, result_digest: slidescore.state.slide.result_digest})})).status""",
+        [slide_id, body],
+    )
+    assert status == 201
+    dialog.locator("[type=submit]").click()
+    expect(dialog.locator(".problem")).to_contain_text("changed by somebody else since you looked")
+    expect(dialog.locator("#verdict-words")).to_contain_text("2 cells corrected")
+    expect(dialog.locator("[name=reason]")).to_have_value("as I saw it")
+    assert [event.kind for event in ReviewLog(served.run / "reviews.sqlite").read()][-1] == "cells"
+    dialog.locator("[type=submit]").click()
+    dialog.wait_for(state="hidden")
+    expect(page.locator("#review-state")).to_contain_text("accepted")

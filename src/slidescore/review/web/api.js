@@ -1,7 +1,7 @@
 // Every question that the pages ask the server, and what they say when it cannot answer.
 
 /** An answer that is no success: what happened, and what to do about it. */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, message, remedy = "") {
     super(message);
     this.status = status;
@@ -28,7 +28,8 @@ export const postPreview = (id, body, signal) => ask(path(id, "/preview"), { bod
 export const postEvent = (id, body) => ask(path(id, "/events"), { body });
 export const postAssay = (body) => ask("/api/assay", { body, blob: true });
 export const thumbnailUrl = (id) => path(id, "/thumbnail");
-export const tileUrl = (id, view, k, column, row) => `/tiles/${encodeURIComponent(id)}/${view}/${k}/${column}_${row}`;
+export const tileUrl = ({ id, pixels }, view, k, column, row) =>
+  `/tiles/${encodeURIComponent(id)}/${view}/${k}/${column}_${row}?rev=${encodeURIComponent(pixels.revision)}`;
 export const overlayUrl = (id, k, column, row, query) =>
   `/overlay/${encodeURIComponent(id)}/${k}/${column}_${row}?${query}`;
 

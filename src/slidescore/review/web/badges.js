@@ -1,4 +1,4 @@
-// The marks of calls, QC and review states: shape and words, never colour alone (ui.md, "States").
+// The marks of calls, QC and review states: shape and words, never colour alone.
 
 import { make } from "./dom.js";
 import { NOTHING } from "./format.js";

@@ -1,9 +1,18 @@
 // The selected cells: how one was measured and why it got its bin, and the buttons that correct it, or all of them.
 
-import { binBar, line, positiveWords, rect, text } from "./charts.js";
+import { binBar, line, rect, text } from "./charts.js";
 import { drawCrop } from "./crop.js";
 import { byId, make, makePicture } from "./dom.js";
-import { BIN_NAMES, COMPARTMENTS, NOT_COMPUTED, asNumber, showCount, showNumber, showScore } from "./format.js";
+import {
+  BIN_NAMES,
+  COMPARTMENTS,
+  NOT_COMPUTED,
+  asNumber,
+  showCount,
+  showNumber,
+  showPercent,
+  showScore,
+} from "./format.js";
 import { isTumor, kindWords } from "./selection.js";
 
 const RULER_PX = 210;
@@ -74,9 +83,10 @@ function manyCells(selection) {
     counts?.bins ??
     BIN_NAMES.map((_, bin) => cells.filter((cell) => isTumor(cell) && cell.counted && cell.bin === bin).length);
   const n = bins.reduce((sum, count) => sum + count, 0);
-  const h = n ? (100 * (bins[1] + 2 * bins[2] + 3 * bins[3])) / n : null;
+  // Cells picked one by one are only counted: scores come from the scoring code, which was asked about a shape.
+  const scores = counts ? `: H ${showScore(counts.h_score, 1)}, ${showPercent(counts.percent_positive)} positive` : "";
   const words = n
-    ? `${showCount(n, "tumor cell")} that count: H ${showScore(counts?.h_score ?? h, 1)}, ${positiveWords(bins, n)}.`
+    ? `${showCount(n, "tumor cell")} that ${n === 1 ? "counts" : "count"}${scores}.`
     : "No tumor cell that counts among them.";
   return [
     make("h2", {}, `${showCount(ids.length, "cell")} selected`),

@@ -1,7 +1,7 @@
 // Charts as SVG, drawn as report/charts.py draws them: colours from tokens.css, every number in words as well.
 
 import { makePicture, makeSvg } from "./dom.js";
-import { BIN_NAMES, asNumber, showNumber, showPercent, showScore, showShare } from "./format.js";
+import { BIN_NAMES, asNumber, showNumber, showScore } from "./format.js";
 
 export const MAX_H = 300;
 export const MAX_PERCENT = 100;
@@ -36,7 +36,7 @@ export function scoreAxis({ value, low, high, cutoff, end, width }) {
   const parts = [line("grid", 0, base, width, base)];
   const interval = asNumber(low) !== null && asNumber(high) !== null;
   if (interval) parts.push(rect("interval interval-row", at(low), 5, Math.max(1, at(high) - at(low)), 11));
-  if (cutoff !== null) parts.push(line("cutoff", at(cutoff), 2, at(cutoff), base + 4));
+  parts.push(line("cutoff", at(cutoff), 2, at(cutoff), base + 4));
   if (asNumber(value) !== null) parts.push(line("tick tick-row", at(value), 3, at(value), base));
   const words = interval ? `95 % interval ${showScore(low)} to ${showScore(high)}` : "interval not computed";
   return makePicture(words, { width, height, style: "chart small-chart" }, parts);
@@ -101,12 +101,6 @@ export function histogram(rows, { field, cutoff, label, axis, end, width, n = 30
   return makePicture(words, { width, height: base + 40, style: "chart strip" }, parts);
 }
 
-/** Say how many cells are positive. */
-export const positiveWords = (counts, n) => `${showShare(counts[1] + counts[2] + counts[3], n)} positive`;
-
-/** Say a score in the scale of the assay: percent or H. */
-export const scoreWords = (value, percent, digits = 1) => (percent ? showPercent(value) : showScore(value, digits));
-
 export const rect = (style, x, y, width, height) =>
   makeSvg("rect", { class: style, x: x.toFixed(2), y, width: Math.max(0, width).toFixed(2), height });
 
@@ -130,7 +124,6 @@ function axisParts(at, base, end) {
 }
 
 function cutoffParts(at, base, cutoff, label, end) {
-  if (cutoff === null) return [];
   const before = cutoff > end / 2;
   const x = at(cutoff);
   return [

@@ -1,19 +1,19 @@
 // The page of a run: every slide, the ones that need eyes first.
 
-import { getReview, getRun, getSlides } from "./api.js";
+import { getRun, getSlides } from "./api.js";
 import { FILTERS, filterRows, isSortable, sortRows } from "./cohort_order.js";
 import { drawQuality, drawRead, drawReviewed, drawRun, drawScores, scaleOf, startChart } from "./cohort_summary.js";
 import { drawHeads, markSort, mountTable } from "./cohort_table.js";
 import { askReviewer, showHelp } from "./dialogs.js";
-import { announce, byId, make, toggle, whenQuiet } from "./dom.js";
+import { announce, byId, make, whenQuiet } from "./dom.js";
 import { showCount, showNumber } from "./format.js";
 import { fillIcons } from "./icons.js";
 import { mountKeys } from "./keys.js";
 import { poll } from "./poll.js";
+import { problem } from "./problem.js";
 import { onReviewer, reviewerName, startReviewer } from "./reviewer.js";
 import { keepWorklist } from "./worklist.js";
 
-const MOST_ASKED_SINGLY = 5;
 const SKELETON_ROWS = 8;
 
 const choice = readChoice();
@@ -33,9 +33,7 @@ async function start() {
   try {
     run = await getRun();
     startReviewer(run.reviewer);
-    const listed = await getSlides(reviewerName());
-    head = listed.head;
-    takeRows(listed.slides);
+    await takeRows();
   } catch (error) {
     byId("rows").replaceChildren();
     return problem(error);
@@ -69,7 +67,7 @@ function wire() {
   }
   window.addEventListener("resize", whenQuiet(100, drawChart));
   window.addEventListener("pageshow", (event) => event.persisted && location.reload());
-  if (run.blind) onReviewer(() => refresh([], head));
+  if (run.blind) onReviewer(() => refresh().catch(problem));
   mountKeys(KEYS);
 }
 
@@ -90,8 +88,10 @@ function help() {
 }
 
 /** Take rows from the server: their order is worst first, which is their rank. */
-function takeRows(fresh) {
-  rows = fresh.map((row, k) => ({ review: { state: "unreviewed" }, ...row, rank: k + 1 }));
+async function takeRows() {
+  const listed = await getSlides(reviewerName());
+  head = listed.head;
+  rows = listed.slides.map((row, k) => ({ review: { state: "unreviewed" }, ...row, rank: k + 1 }));
 }
 
 function draw() {
@@ -195,27 +195,10 @@ function open() {
 }
 
 /** Bring the rows of slides that others have reviewed up to date. */
-async function refresh(events, newHead) {
-  const ids = [...new Set(events.map((event) => event.slide_id))];
-  if (run.blind || ids.length > MOST_ASKED_SINGLY) takeRows((await getSlides(reviewerName())).slides);
-  else {
-    const reviews = await Promise.all(ids.map((id) => getReview(id, reviewerName())));
-    rows = rows.map((row) => {
-      const review = reviews[ids.indexOf(row.id)];
-      return review ? { ...row, review: rowReview(review) } : row;
-    });
-  }
-  head = newHead;
+async function refresh() {
+  await takeRows();
   draw();
 }
-
-const rowReview = ({ state, reviewer, reviewed, n_corrected }) => ({
-  state,
-  reviewer,
-  h_score: reviewed?.h_score ?? null,
-  call: reviewed?.call ?? null,
-  n_corrected,
-});
 
 function readChoice() {
   const asked = new URLSearchParams(location.search);
@@ -252,14 +235,4 @@ function skeletonRow() {
     { "aria-hidden": "true" },
     make("td", { colspan: "8" }, make("span", { class: "skeleton skeleton-row" })),
   );
-}
-
-/** Say a problem in place, with what to do; null takes it away. */
-function problem(error) {
-  toggle(byId("problem"), error);
-  if (error) byId("problem").replaceChildren(error.sentence ?? "The page cannot be drawn.", " ", reloadButton());
-}
-
-function reloadButton() {
-  return make("button", { type: "button", class: "button", onclick: () => location.reload() }, "Reload");
 }

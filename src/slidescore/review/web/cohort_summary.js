@@ -3,7 +3,7 @@
 import { REVIEW_STATES, flagWords, isReviewed } from "./badges.js";
 import { MAX_H, MAX_PERCENT, histogram, strip } from "./charts.js";
 import { byId, make } from "./dom.js";
-import { onPercent, showCutoff, showNumber } from "./format.js";
+import { onPercent, operatorSign, showCutoff, showNumber } from "./format.js";
 
 /** Up to so many slides a tick each can still be told from its neighbours. */
 const MOST_TICKS = 400;
@@ -12,12 +12,11 @@ const MOST_FLAGS = 3;
 /** How scores of this run are drawn: on which scale, with which cut-off. */
 export function scaleOf(run) {
   const percent = onPercent(run.assay);
-  const cutoff = run.assay.cutoff;
   return {
     percent,
     field: percent ? "percent_positive" : "h_score",
     end: percent ? MAX_PERCENT : MAX_H,
-    cutoff: cutoff ? Number(cutoff.value) : null,
+    cutoff: run.assay.cutoff.value,
   };
 }
 
@@ -35,9 +34,9 @@ export function drawRun(run) {
       `${showNumber(run.n_slides)} slides, read blind: nothing that the machine found is shown.`;
     return;
   }
-  const provisional = run.assay.cutoff?.status === "provisional";
-  if (provisional) parts.push(" ", make("span", { class: "provisional" }, "PROVISIONAL CUT-OFF"));
-  if (run.assay.cutoff) parts.push(make("span", { class: "quiet" }, ` ${showCutoff(run.assay.cutoff)}`));
+  if (run.assay.cutoff.status === "provisional")
+    parts.push(" ", make("span", { class: "provisional" }, "PROVISIONAL CUT-OFF"));
+  parts.push(make("span", { class: "quiet" }, ` ${showCutoff(run.assay.cutoff)}`));
   byId("assay").replaceChildren(...parts);
   byId("summary").textContent = run.summary;
 }
@@ -47,14 +46,11 @@ export function drawScores(run, rows, { kind, current, onPick }) {
   const scale = scaleOf(run);
   const place = byId("scores");
   const axis = `${scale.percent ? "Percent positive" : "H-score"}, ${run.assay.compartment}`;
-  const label =
-    scale.cutoff === null
-      ? ""
-      : `cut-off ${run.assay.cutoff.operator === ">=" ? "≥" : run.assay.cutoff.operator} ${scale.cutoff}`;
-  const provisional = run.assay.cutoff?.status === "provisional" ? " (provisional)" : "";
+  const { operator, status } = run.assay.cutoff;
+  const provisional = status === "provisional" ? " (provisional)" : "";
   const drawing = {
     ...scale,
-    label: `${label}${provisional}`,
+    label: `cut-off ${operatorSign(operator)} ${scale.cutoff}${provisional}`,
     axis,
     width: Math.max(320, place.clientWidth),
     current,

@@ -4,6 +4,7 @@ import { getReview, postEvent } from "./api.js";
 import { askForm, askReviewer } from "./dialogs.js";
 import { announce, byId, make, toggle } from "./dom.js";
 import { showScore } from "./format.js";
+import { Incomplete } from "./problem.js";
 import { reviewerName, setReviewer } from "./reviewer.js";
 
 const VERDICTS = {
@@ -80,15 +81,22 @@ export function makeActs(store, slide, { problem, describe }) {
     }
   }
 
-  /** Ask for verdict, reviewer and reason, and send them. */
+  /** Ask for verdict, reviewer and reason, and send them; what is signed is what the dialog says. */
   async function verdict(action) {
     const { state: next, head, done, suggestions } = VERDICTS[action];
+    // What this page has under way is part of what is signed.
+    await turn;
     const dialog = byId("verdict-dialog");
     const form = dialog.querySelector("form");
     form.reset();
     byId("verdict-head").textContent = head;
     byId("verdict-submit").textContent = head;
-    byId("verdict-words").replaceChildren(...describe());
+    let looked;
+    const look = () => {
+      looked = state.review?.revision;
+      byId("verdict-words").replaceChildren(...describe());
+    };
+    look();
     toggle(byId("verdict-call"), action === "override");
     form.elements.call.disabled = action !== "override";
     form.elements.reviewer.value = reviewerName();
@@ -113,13 +121,18 @@ export function makeActs(store, slide, { problem, describe }) {
           ? form.elements.reason
           : form.elements.reviewer;
     first.dataset.first = "";
-    const review = await askForm(dialog, ({ reviewer, reason, call }) => {
+    const review = await askForm(dialog, async ({ reviewer, reason, call }) => {
       named(reviewer);
-      if (!reason.trim()) throw new Error("Write a reason: it stands in the log beside the verdict.");
-      return post(
-        { kind: "verdict", state: next, reason: oneLine(reason), ...(action === "override" ? { call } : {}) },
-        reviewer.trim(),
-      );
+      if (!reason.trim()) throw new Incomplete("Write a reason: it stands in the log beside the verdict.");
+      const body = { kind: "verdict", state: next, reason: oneLine(reason), revision: looked };
+      if (action === "override") body.call = call;
+      try {
+        return await post(body, reviewer.trim());
+      } catch (error) {
+        // Somebody else changed the slide: the sentence stands in the dialog, and above it what there is to sign now.
+        if (error.status === 409 && (await isRenewed())) look();
+        throw error;
+      }
     });
     if (review) announce(`Slide ${done}.`);
     return Boolean(review);
@@ -134,7 +147,7 @@ export function makeActs(store, slide, { problem, describe }) {
     if (form.elements.reviewer.value) form.elements.text.dataset.first = "";
     const review = await askForm(dialog, ({ reviewer, text }) => {
       named(reviewer);
-      if (!text.trim()) throw new Error("Write a comment.");
+      if (!text.trim()) throw new Incomplete("Write a comment.");
       return post({ kind: "comment", text: text.trim() }, reviewer.trim());
     });
     if (review) announce("Comment added.");
@@ -145,6 +158,14 @@ export function makeActs(store, slide, { problem, describe }) {
     take(await getReview(slide.id, reviewerName()));
   }
 
+  /** Show what became of a slide that others changed; false where its result is another one, or nobody answers. */
+  async function isRenewed() {
+    const review = await getReview(slide.id, reviewerName()).catch(() => null);
+    if (review?.result_digest !== slide.result_digest) return false;
+    take(review);
+    return true;
+  }
+
   return { send, verdict, comment, renew };
 }
 
@@ -152,6 +173,6 @@ export function makeActs(store, slide, { problem, describe }) {
 const oneLine = (text) => text.trim().replace(/\s+/g, " ");
 
 function named(reviewer) {
-  if (!reviewer.trim()) throw new Error("Write your name: every act in the log has one.");
+  if (!reviewer.trim()) throw new Incomplete("Write your name: every act in the log has one.");
   setReviewer(reviewer);
 }

@@ -27,7 +27,7 @@ export async function drawCrop(canvas, slide, view, cell, colour) {
       wanted.push([column, row]);
     }
   }
-  const images = await Promise.all(wanted.map(([column, row]) => load(tileUrl(slide.id, view, k, column, row))));
+  const images = await Promise.all(wanted.map(([column, row]) => load(tileUrl(slide, view, k, column, row))));
   const sheet = canvas.getContext("2d");
   sheet.clearRect(0, 0, width, width);
   images.forEach((image, n) => {

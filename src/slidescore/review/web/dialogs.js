@@ -2,6 +2,7 @@
 
 import { make } from "./dom.js";
 import { drawKeys } from "./keys.js";
+import { Incomplete, sentenceOf } from "./problem.js";
 import { reviewerName, setReviewer } from "./reviewer.js";
 
 /**
@@ -26,7 +27,7 @@ export function askForm(dialog, submit) {
         answer = await submit(Object.fromEntries(new FormData(form)));
         dialog.close();
       } catch (error) {
-        problem.textContent = error.sentence ?? error.message;
+        problem.textContent = sentenceOf(error);
         problem.hidden = false;
       } finally {
         send.disabled = false;
@@ -63,7 +64,7 @@ export async function askReviewer() {
   ]);
   dialog.querySelector("input").value = reviewerName();
   const name = await askForm(dialog, ({ reviewer }) => {
-    if (!reviewer.trim()) throw new Error("Write a name.");
+    if (!reviewer.trim()) throw new Incomplete("Write a name.");
     setReviewer(reviewer);
     return reviewerName();
   });
@@ -87,7 +88,7 @@ export function showHelp(bindings, notes) {
 }
 
 /** The two buttons at the end of a form. */
-export function buttons(words) {
+function buttons(words) {
   return make(
     "div",
     { class: "buttons" },
@@ -97,7 +98,7 @@ export function buttons(words) {
 }
 
 /** Find a dialog, or make it with these contents. */
-export function made(id, contents) {
+function made(id, contents) {
   const known = document.getElementById(id);
   if (known) return known;
   const dialog = make(

@@ -2,7 +2,7 @@
 
 import { MAX_H, MAX_PERCENT, line, rect, text } from "./charts.js";
 import { make, makePicture } from "./dom.js";
-import { BIN_NAMES, showNumber, showPercent, showScore } from "./format.js";
+import { BIN_NAMES, operatorSign, showNumber, showPercent, showScore } from "./format.js";
 import { makeSlider } from "./slider.js";
 
 const LEFT_PX = 38;
@@ -95,7 +95,7 @@ export function odChart(place, slide, now, change) {
 }
 
 /** Draw the scores of the slide on their axis (automatic, reviewed, previewed), with a handle for the cut-off. */
-export function cutoffChart(place, { slide, percent, now }, change) {
+export function cutoffChart(place, { slide, percent, operator, now }, change) {
   const end = percent ? MAX_PERCENT : MAX_H;
   const step = percent ? 0.5 : 1;
   const steps = percent ? 5 : 6;
@@ -110,7 +110,7 @@ export function cutoffChart(place, { slide, percent, now }, change) {
     span: () => [step, end],
     at,
     from: (px) => ((px - LEFT_PX) / inner()) * end,
-    write: (value) => `cut-off ≥ ${value}`,
+    write: (value) => `cut-off ${operatorSign(operator)} ${value}`,
     short: (value) => `cut-off ${value}`,
     on: change,
   });

@@ -41,7 +41,8 @@ export function makeEdits(store, acts, selection) {
 
     /** Take a verdict back. */
     reopen() {
-      const bodyOf = () => ({ kind: "verdict", state: "open" });
+      const { revision } = state.review;
+      const bodyOf = () => ({ kind: "verdict", state: "open", revision });
       return act(bodyOf, () => "Reopened");
     },
   };

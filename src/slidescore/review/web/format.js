@@ -41,13 +41,19 @@ export const showShare = (count, total) => (total ? showPercent((100 * count) / 
 
 /** Write a cut-off as the tables state it (`h_score cytoplasm >= 150`) for readers (`H-score cytoplasm ≥ 150`). */
 export function showCutoff(cutoff) {
-  if (!cutoff) return "";
-  const words = { h_score: "H-score", percent_positive: "percent positive", ">=": "≥", "<=": "≤" };
-  const parts = cutoff.text
-    ? cutoff.text.split(/\s+/)
-    : [cutoff.scale, cutoff.compartment, cutoff.operator, cutoff.value];
-  return parts.map((word) => words[word] ?? word).join(" ");
+  const words = { h_score: "H-score", percent_positive: "percent positive" };
+  return cutoff.text
+    .split(/\s+/)
+    .map((word) => words[word] ?? operatorSign(word))
+    .join(" ");
 }
+
+/** Write the operator of a cut-off, ">=" or ">", for readers. */
+export const operatorSign = (operator) => (operator === ">=" ? "≥" : operator);
+
+/** Write a score in the scale of the assay: percent positive, or the H-score. */
+export const scoreWords = ({ percent_positive: positive, h_score: h }, percent) =>
+  percent ? `${showPercent(positive)} positive` : `H ${showScore(h, 1)}`;
 
 /** Write a change with its sign. */
 export function showChange(from, to, digits = 1) {
@@ -71,7 +77,7 @@ export function showTime(utc) {
 }
 
 /** The value that the cut-off of an assay is about: percent positive or the H-score. */
-export const onPercent = (assay) => assay?.cutoff?.scale === "percent_positive";
+export const onPercent = (assay) => assay.cutoff.scale === "percent_positive";
 
 /** Write a number with fixed decimals; exactly in the middle it is rounded to even, as Python does. */
 export function fixed(number, digits) {

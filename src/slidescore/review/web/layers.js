@@ -10,7 +10,7 @@ const PREVIEW_MS = 250;
 const MOST_PERCENT = 100;
 
 /** The switches, in the order of the letters that the server takes. */
-export const LAYERS = [
+const LAYERS = [
   ...BIN_NAMES.map((words, bin) => ({ key: String(bin), letter: String(bin), words, swatch: `swatch${bin}` })),
   { key: "other", letter: "o", words: "other", swatch: "swatch-other" },
   { key: "excluded", letter: "x", words: "excluded", swatch: "swatch-excluded" },

@@ -1,6 +1,6 @@
 // The panel's upper part: automatic and reviewed score side by side, bins, compartments, quality, other numbers.
 
-import { callBadge, flagWords, qcMark, reviewMark } from "./badges.js";
+import { callBadge, flagWords, isReviewed, qcMark, reviewMark } from "./badges.js";
 import { binBar } from "./charts.js";
 import { byId, make, put, toggle } from "./dom.js";
 import {
@@ -69,7 +69,7 @@ function drawReviewed(run, slide, review, on) {
     { type: "button", class: "link small", "data-action": "reopen", onclick: on.reopen },
     "reopen",
   );
-  const signed = ["accepted", "rejected", "flagged", "overridden"].includes(state);
+  const signed = isReviewed(state);
   put(
     byId("reviewed-score"),
     make("h2", {}, "Reviewed"),

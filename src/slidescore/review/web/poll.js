@@ -7,7 +7,8 @@ const EVERY_MS = 4000;
 const AT_MOST_MS = 60_000;
 
 /**
- * Ask for events after `seq()`; `act` gets those that are new, and the head. `silent` is told of the error when the
+ * Ask for events after `seq()`; `act` gets those that are new, and whether the log became another one, as when
+ * it is put back from a copy. `silent` is told of the error when the
  * server stops answering, and gets null when it answers again; meanwhile it is asked less and less often.
  */
 export function poll(seq, act, silent) {
@@ -18,7 +19,8 @@ export function poll(seq, act, silent) {
         const { events, head } = await getEvents(seq());
         if (wait > EVERY_MS) silent(null);
         wait = EVERY_MS;
-        if (events.length) await act(events, head);
+        const replaced = head < seq();
+        if (events.length || replaced) await act(events, replaced);
       } catch (error) {
         if (wait === EVERY_MS) silent(error);
         wait = Math.min(AT_MOST_MS, 2 * wait);

@@ -1,24 +1,28 @@
 // Thresholds and cut-off tried out on the slide: dragged on the histogram, answered by the scoring code, never saved.
 
-import { isGivenUp, postAssay, postPreview } from "./api.js";
+import { postAssay, postPreview } from "./api.js";
 import { askForm } from "./dialogs.js";
 import { cutoffChart, odChart } from "./dials.js";
 import { announce, byId, make, toggle } from "./dom.js";
-import { BIN_NAMES, onPercent, showChange, showNumber, showPercent, showScore } from "./format.js";
+import { BIN_NAMES, onPercent, operatorSign, scoreWords, showChange, showNumber, showPercent } from "./format.js";
+import { Incomplete } from "./problem.js";
 
 const ANNOUNCE_MS = 700;
+/** Names that assays may have, as the server has it. */
+const NAME = /^[a-z0-9][a-z0-9._-]*$/;
 
 /**
  * Draw the dials and keep the preview answered. `store.preview` is null or `{t, cutoff, drawn, result}`, where `drawn`
  * holds the thresholds by which cells are drawn and counted, null while only the cut-off is tried.
  */
 export function mountPreview(store, run, slide, problem) {
-  const start = { t: slide.histogram.thresholds, cutoff: Number(run.assay.cutoff?.value ?? 0) };
+  const start = { t: slide.histogram.thresholds, cutoff: run.assay.cutoff.value };
   const percent = onPercent(run.assay);
+  const { operator } = run.assay.cutoff;
   const now = () => store.state.preview ?? start;
   const [odPlace, cutoffPlace] = [byId("od-chart"), byId("cutoff-chart")];
   const ods = odChart(odPlace, slide, now, (t) => change({ t }));
-  const cutoffs = cutoffChart(cutoffPlace, { slide, percent, now }, (cutoff) => change({ cutoff }));
+  const cutoffs = cutoffChart(cutoffPlace, { slide, percent, operator, now }, (cutoff) => change({ cutoff }));
   let asked = 0;
   let busy = false;
   let speak;
@@ -44,7 +48,7 @@ export function mountPreview(store, run, slide, problem) {
         if (store.state.preview) store.set({ preview: { ...store.state.preview, result } });
       }
     } catch (error) {
-      if (!isGivenUp(error)) problem(error);
+      problem(error);
     } finally {
       busy = false;
     }
@@ -81,21 +85,19 @@ export function mountPreview(store, run, slide, problem) {
 }
 
 function resultWords(result, slide, percent, corrected) {
-  const call = result.call ?? (result.meets ? "HIGH" : "LOW");
   const change = percent
     ? showChange(slide.percent_positive, result.percent_positive)
     : showChange(slide.h_score, result.h_score);
-  const score = percent ? `${showPercent(result.percent_positive)} positive` : `H ${showScore(result.h_score, 1)}`;
   const calls =
-    call === slide.call
-      ? call.replaceAll("_", " ")
-      : `${(slide.call ?? "").replaceAll("_", " ")} → ${call.replaceAll("_", " ")}`;
+    result.call === slide.call
+      ? result.call.replaceAll("_", " ")
+      : `${(slide.call ?? "").replaceAll("_", " ")} → ${result.call.replaceAll("_", " ")}`;
   const bins = BIN_NAMES.map((name, bin) => `${name} ${showNumber(result.bins[bin])}`).join(" · ");
   return [
     make(
       "p",
       {},
-      make("strong", {}, score),
+      make("strong", {}, scoreWords(result, percent)),
       ` (${change})`,
       percent ? "" : `, ${showPercent(result.percent_positive)} positive`,
       ", ",
@@ -114,12 +116,13 @@ async function save({ t, cutoff }, run, percent) {
   const form = dialog.querySelector("form");
   const thresholds = t.map((od, k) => `${BIN_NAMES[k + 1]} ≥ ${od.toFixed(2)}`);
   byId("assay-numbers").textContent =
-    `${run.assay.compartment}: ${thresholds.join(", ")}; cut-off ≥ ${cutoff}${percent ? " %" : ""}.`;
+    `${run.assay.compartment}: ${thresholds.join(", ")}; ` +
+    `cut-off ${operatorSign(run.assay.cutoff.operator)} ${cutoff}${percent ? " %" : ""}.`;
   if (!form.elements.name.value) form.elements.name.value = `${run.assay.name}-local`;
   const name = await askForm(dialog, async ({ name: given, source }) => {
-    if (!/^[a-z0-9][a-z0-9-]*$/.test(given)) throw new Error("Write a name of small letters, digits and hyphens.");
-    if (given === run.assay.name) throw new Error("Write another name: this one is the run's assay.");
-    if (!source.trim()) throw new Error("Write where these numbers come from.");
+    if (!NAME.test(given)) throw new Incomplete("Write a name of small letters, digits, '.', '_' and '-'.");
+    if (given === run.assay.name) throw new Incomplete("Write another name: this one is the run's assay.");
+    if (!source.trim()) throw new Incomplete("Write where these numbers come from.");
     download(await postAssay({ t, cutoff, name: given, source: source.trim().replace(/\s+/g, " ") }), `${given}.yaml`);
     return given;
   });

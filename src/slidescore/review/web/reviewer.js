@@ -3,6 +3,8 @@
 import { byId } from "./dom.js";
 
 const KEY = "slidescore.reviewer";
+/** Where the server's name is kept that the browser's own came after. */
+const SERVERS_KEY = "slidescore.reviewer.servers";
 let listeners = [];
 
 /** The reviewer's name, or "". */
@@ -17,9 +19,12 @@ export function setReviewer(name) {
   for (const act of listeners) act(reviewerName());
 }
 
-/** Start with the server's name where this browser has none, and show it in the bar. */
+/** Start with the server's name, unless this browser's came after it, and show it in the bar. */
 export function startReviewer(serversName) {
-  if (!reviewerName() && serversName) localStorage.setItem(KEY, serversName);
+  if (serversName && (!reviewerName() || localStorage.getItem(SERVERS_KEY) !== serversName)) {
+    localStorage.setItem(KEY, serversName);
+    localStorage.setItem(SERVERS_KEY, serversName);
+  }
   show();
 }
 

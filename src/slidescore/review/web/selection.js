@@ -93,6 +93,6 @@ export function kindWords(cell) {
 }
 
 /** Say what a cell is. */
-export function cellWords(cell) {
+function cellWords(cell) {
   return `cell ${showNumber(cell.cell_id)}: ${kindWords(cell)}${cell.counted ? "" : ", does not count"}`;
 }

@@ -1,7 +1,7 @@
 // Plain geometry of what is drawn on a slide: lists of corners [x, y].
 
 /** Corners that the server takes at most. */
-const MOST_CORNERS = 2000;
+const MOST_CORNERS = 5000;
 
 export const distance = ([x0, y0], [x1, y1]) => Math.hypot(x1 - x0, y1 - y0);
 
@@ -27,10 +27,4 @@ export function areaOf(corners) {
 export function thinned(corners) {
   const every = Math.ceil(corners.length / MOST_CORNERS);
   return corners.filter((_, k) => k % every === 0).map(([x, y]) => [Math.round(x * 10) / 10, Math.round(y * 10) / 10]);
-}
-
-/** The point that the corners lie around. */
-export function middleOf(corners) {
-  const mean = (axis) => corners.reduce((sum, corner) => sum + corner[axis], 0) / corners.length;
-  return [mean(0), mean(1)];
 }

@@ -7,16 +7,17 @@ import { makeActs } from "./corrections.js";
 import { mountCounts } from "./counts.js";
 import { mountCrosshair } from "./crosshair.js";
 import { askReviewer, showHelp } from "./dialogs.js";
-import { announce, byId, make, toggle } from "./dom.js";
+import { announce, byId, make } from "./dom.js";
 import { mountDrawing } from "./drawing.js";
 import { makeEdits } from "./edits.js";
-import { BIN_NAMES, onPercent, showCount, showPercent, showScore } from "./format.js";
+import { BIN_NAMES, onPercent, scoreWords, showCount } from "./format.js";
 import { fillIcons } from "./icons.js";
 import { mountKeys } from "./keys.js";
 import { mountLayers, startLayers } from "./layers.js";
 import { mountPanel } from "./panel.js";
 import { poll } from "./poll.js";
 import { mountPreview } from "./preview.js";
+import { problem } from "./problem.js";
 import { mountHistory } from "./review_history.js";
 import { onReviewer, reviewerName, startReviewer } from "./reviewer.js";
 import { mountScale } from "./scale.js";
@@ -62,11 +63,10 @@ function open(run, slide) {
   const { state } = store;
   drawHead(run, slide);
   const viewer = showPixelNote(slide.pixels) ? openViewer(slide, state.view) : null;
+  // For the browser tests, which must know where the page looks.
   window.slidescore = Object.freeze({
     viewer: viewer?.osd,
-    lookAt: viewer?.lookAt,
     place: viewer?.place,
-    toScreen: viewer?.toScreen,
     get state() {
       return { ...state, slide };
     },
@@ -158,7 +158,13 @@ function open(run, slide) {
   if (cell) selection.pick(cell).catch(problem);
   poll(
     () => state.review?.seq ?? 0,
-    async (events) => {
+    async (events, replaced) => {
+      if (replaced) {
+        await acts.renew();
+        selection.renew();
+        announce("The log of reviews was replaced; this is what it holds now.");
+        return;
+      }
       // What this page did meanwhile it knows already.
       const fresh = events.filter((event) => event.seq > (state.review?.seq ?? 0));
       const others = fresh.filter((event) => event.slide_id === id);
@@ -219,15 +225,14 @@ function drawHead(run, slide) {
 /** What a reviewer is about to sign, for the dialog. */
 function describe(run, slide, review) {
   const percent = onPercent(run.assay);
-  const score = (of) => (percent ? `${showPercent(of.percent_positive)} positive` : `H ${showScore(of.h_score, 1)}`);
-  const line = [make("span", { class: "quiet" }, "Automatic "), `${score(slide)} `, callBadge(slide)];
+  const line = [make("span", { class: "quiet" }, "Automatic "), `${scoreWords(slide, percent)} `, callBadge(slide)];
   if (!review) return line;
   const corrected = review.n_corrected ? `, ${showCount(review.n_corrected, "cell")} corrected` : ", nothing corrected";
   return [
     ...line.flat(),
     make("br"),
     make("span", { class: "quiet" }, "Reviewed "),
-    `${score(review.reviewed)}${corrected} `,
+    `${scoreWords(review.reviewed, percent)}${corrected} `,
     reviewMark(review.state),
   ];
 }
@@ -241,20 +246,6 @@ function escape(store, viewer, tools) {
   else if (state.region) store.set({ region: null });
   else return;
   viewer?.focus();
-}
-
-/** Say a problem in place, with what to do; null takes it away. */
-function problem(error) {
-  const place = byId("problem");
-  toggle(place, error);
-  if (!error) return;
-  if (!error.sentence) console.error(error);
-  const reload = make("button", { type: "button", class: "button", onclick: () => location.reload() }, "Reload");
-  const close = make("button", { type: "button", class: "button plain", onclick: () => problem(null) }, "Close");
-  place.replaceChildren(
-    make("span", {}, error.sentence ?? "Something on this page failed. Reload it."),
-    make("span", { class: "buttons-row" }, error.sentence && ![0, 401, 409].includes(error.status) ? close : reload),
-  );
 }
 
 const button = (action) => document.querySelector(`[data-action="${action}"]`);

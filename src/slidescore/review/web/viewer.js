@@ -95,7 +95,7 @@ export function makeViewer(element, slide, { view, place, label }) {
     /** Change to another view; the one before stays beneath until the new one is there. */
     showView(name) {
       turn = turn.then(async () => {
-        const item = await add((k, column, row) => tileUrl(slide.id, name, k, column, row), { index: bases.length });
+        const item = await add((k, column, row) => tileUrl(slide, name, k, column, row), { index: bases.length });
         const before = bases;
         bases = [...bases, item];
         whenLoaded(item, () => {
