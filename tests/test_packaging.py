@@ -44,6 +44,8 @@ def test_the_source_archive_takes_no_more_of_a_model():
 
 WEB = "src/slidescore/review/web"
 VIEWER = f"{WEB}/vendor/openseadragon.min.js"
+VIEWER_LICENSE = f"{WEB}/vendor/openseadragon-LICENSE.txt"
+NPM_FILES = {"package.json", "package-lock.json"}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,8 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         (tree / source).parent.mkdir(parents=True, exist_ok=True)
         copy(ROOT / source, tree / source)
     shutil.copytree(ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("node_modules", "vendor", "__pycache__"))
-    for name in (VIEWER, f"{WEB}/node_modules/left/index.js", f"{WEB}/node_modules/left/vendor/index.js"):
+    left = f"{WEB}/node_modules/left"
+    for name in (VIEWER, VIEWER_LICENSE, f"{left}/index.js", f"{left}/vendor/index.js"):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_text("// not the real one")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tree / "dist")]
@@ -70,13 +73,15 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_a_wheel_holds_the_pages_and_their_viewer(wheel_names):
     tracked = [path for path in (ROOT / WEB).iterdir() if path.is_file()]
     assert {"cohort.html", "slide.html", "read.html", "app.css"} <= {path.name for path in tracked}
-    for name in (*(f"{WEB}/{path.name}" for path in tracked), VIEWER):
+    pages = [f"{WEB}/{path.name}" for path in tracked if path.name not in NPM_FILES]
+    # Its license is the condition under which the viewer may be handed on.
+    for name in (*pages, VIEWER, VIEWER_LICENSE):
         assert name.removeprefix("src/") in wheel_names
     assert {"slidescore/configs/cxcr4.yaml", "slidescore/report/templates/tokens.css"} <= set(wheel_names)
 
 
 def test_a_wheel_holds_nothing_that_npm_left(wheel_names):
-    assert [name for name in wheel_names if "node_modules" in name] == []
+    assert [name for name in wheel_names if "node_modules" in name or Path(name).name in NPM_FILES] == []
 
 
 def test_the_lock_file_names_versions_and_digests_and_no_address():
@@ -90,6 +95,7 @@ def test_make_puts_the_viewer_where_the_review_looks_for_it():
     makefile = (ROOT / "Makefile").read_text()
     assert f"WEB := {WEB}" in makefile
     assert "VIEWER := $(WEB)/vendor/openseadragon.min.js" in makefile
+    assert f"openseadragon/LICENSE.txt $(@D)/{Path(VIEWER_LICENSE).name}" in makefile
     for target in ("demo", "test", "web"):
         assert re.search(rf"^{target}:.* \$\(VIEWER\)$", makefile, re.MULTILINE)
     assert ROOT / VIEWER == VIEWER_AT
