@@ -93,6 +93,8 @@ def test_every_act_is_a_row_that_says_what_was_set_and_what_was_there() -> None:
     assert [(row["active"], row["applies"]) for row in rows] == [
         ("no", "yes"), ("yes", "yes"), ("yes", "yes"), ("yes", "yes"), ("yes", "no"), (None, "no"),
     ]  # fmt: skip
+    signed = [(row["h_score"], row["call"]) for row in rows]
+    assert signed == [*[(None, None)] * 3, (120.5, "HIGH"), *[(None, None)] * 2]
     assert [row["reason"] for row in rows] == ["too pale", None, None, "folded", None, None]
     assert [row["file"] for row in rows] == ["sub/a.svs"] * 5 + [None]
 
@@ -115,6 +117,7 @@ def test_readings_are_rows_of_their_own() -> None:
         {"intensity": 2},
     ]
     assert {(row["reader"], row["file"]) for row in rows} == {("A. Reader", "sub/a.svs")}
+    assert [row["note"] for row in rows] == ["", "pale", "", ""]
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1"])

@@ -72,6 +72,8 @@ def test_a_verdict_accepts_rejects_and_overrides(desk):
     desk.act("verdict", state="overridden", call="EQUIVOCAL", reason="edge")
     row = row_of(desk)
     assert (row["reviewed_h_score"], row["reviewed_call"], row["review_reason"]) == (150.0, "EQUIVOCAL", "edge")
+    desk.act("verdict", state="accepted", reason="=SUM(A1)")
+    assert row_of(desk)["review_reason"] == "'=SUM(A1)", "people open the table in a spreadsheet"
     desk.act("verdict", state="rejected", reason="crushed")
     row = row_of(desk)
     assert (row["reviewed_h_score"], row["reviewed_percent_positive"]) == (None, None)

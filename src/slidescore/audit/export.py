@@ -18,9 +18,10 @@ from shapely.geometry import mapping
 
 from slidescore.assay.model import Annotations
 from slidescore.audit.events import Event, canonical_json
-from slidescore.audit.requests import FORMULA_SIGNS, MIN_CORNERS
+from slidescore.audit.requests import MIN_CORNERS
 from slidescore.audit.reviewed import ReviewSubject
 from slidescore.audit.runs import count_runs
+from slidescore.audit.spreadsheet import as_text
 from slidescore.audit.state import ReviewRegion, SlideReview
 from slidescore.cells.table import floats, unpack_outlines
 from slidescore.qc.overlay import HATCH_COLOUR, ROI_COLOUR
@@ -28,14 +29,15 @@ from slidescore.report.export_geojson import CELL_NAMESPACE, IGNORE_CLASS, cell_
 from slidescore.scoring.bins import N_BINS
 
 EVENT_COLUMNS: Final = (
-    "seq", "utc", "reviewer", "slide_id", "file", "kind", "n_cells", "cells", "set", "old", "reason", "active",
-    "applies", "digest",
+    "seq", "utc", "reviewer", "slide_id", "file", "kind", "n_cells", "cells", "set", "old", "h_score", "call",
+    "reason", "active", "applies", "digest",
 )  # fmt: skip
 """Columns of the table of acts."""
 LABEL_COLUMNS: Final = ("slide_id", "x", "y", "class")
 """Columns of the table of labels, as `slidescore.training.labels.read_labels` takes them."""
 READING_COLUMNS: Final = (
-    "slide_id", "file", "reader", "h_score", "percent_positive", "p0", "p1", "p2", "p3", "intensity", "utc",
+    "slide_id", "file", "reader", "h_score", "percent_positive", "p0", "p1", "p2", "p3", "intensity", "note",
+    "utc",
 )  # fmt: skip
 """Columns of the table of readings."""
 CLASSES: Final = ("Other", "Tumor")
@@ -63,14 +65,15 @@ def event_rows(events: Sequence[Event], reviews: Mapping[str, SlideReview], file
     told = {line["seq"]: line for review in reviews.values() for line in review.history}
     for event in events:
         payload, line = event.payload, told.get(event.seq)
+        signed = payload.get("reviewed") or {}
         cells = payload.get("cells")
         old = payload.get("old")
         yield {
             "seq": event.seq,
             "utc": event.utc,
-            "reviewer": _as_text(event.reviewer),
+            "reviewer": as_text(event.reviewer),
             "slide_id": event.slide_id,
-            "file": _as_text(files.get(event.slide_id)),
+            "file": as_text(files.get(event.slide_id)),
             "kind": event.kind,
             "n_cells": count_runs(cells) if cells else payload.get("n_cells"),
             "cells": cells,
@@ -78,7 +81,9 @@ def event_rows(events: Sequence[Event], reviews: Mapping[str, SlideReview], file
                 payload["set"] if cells else {name: payload[name] for name in payload if name not in ELSEWHERE}
             ),
             "old": old if old is None or isinstance(old, str) else canonical_json(old),
-            "reason": _as_text(payload["reason"] or None),
+            "h_score": signed.get("h_score"),
+            "call": signed.get("call"),
+            "reason": as_text(payload["reason"] or None),
             "active": None if line is None else _yes_no(line["active"]),
             "applies": _yes_no(line is not None and line["applies"]),
             "digest": event.digest,
@@ -89,11 +94,6 @@ def _yes_no(said: bool) -> str:
     return "yes" if said else "no"
 
 
-def _as_text(value: str | None) -> str | None:
-    """Put an apostrophe before what a spreadsheet would take for a formula."""
-    return f"'{value}" if value and value.startswith(FORMULA_SIGNS) else value
-
-
 def reading_rows(events: Sequence[Event], files: Mapping[str, str]) -> Iterator[Row]:
     """Yield the row of each blind reading, whatever result the slide had then: a reader looked at the slide."""
     for event in events:
@@ -101,9 +101,9 @@ def reading_rows(events: Sequence[Event], files: Mapping[str, str]) -> Iterator[
             row: Row = {name: event.payload.get(name) for name in ("h_score", "percent_positive", "intensity")}
             bins = event.payload.get("bins", [None] * N_BINS)
             row |= {f"p{number}": share for number, share in enumerate(bins)}
-            file, reader = _as_text(files.get(event.slide_id)), _as_text(event.reviewer)
+            file, reader = as_text(files.get(event.slide_id)), as_text(event.reviewer)
             names = {"slide_id": event.slide_id, "file": file, "reader": reader}
-            yield names | row | {"utc": event.utc}
+            yield names | row | {"note": as_text(event.payload.get("text")), "utc": event.utc}
 
 
 def label_rows(subject: ReviewSubject, review: SlideReview) -> Iterator[Row]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from slidescore.audit.events import KINDS, Kind
 from slidescore.audit.runs import MAX_CELLS
+from slidescore.audit.spreadsheet import FORMULA_SIGNS
 from slidescore.errors import InputError
 from slidescore.scoring import CallLabel
 from slidescore.scoring.bins import N_BINS
@@ -30,8 +31,6 @@ MAX_H_SCORE, MAX_PERCENT = 300, 100
 PERCENT_SLACK: Final = 0.5
 """Percent by which the bins of a reading may miss 100: readers round."""
 READINGS: Final = ("h_score", "percent_positive", "bins", "intensity")
-FORMULA_SIGNS: Final = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a text a formula in a spreadsheet, where it begins with one."""
 COMMON: Final = ("kind", "reviewer", "reason", "result_digest")
 _HEX: Final = frozenset("0123456789abcdef")
 _DIGEST_LENGTH: Final = 64

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from slidescore.assay import Assay
+from slidescore.audit.spreadsheet import as_text
 from slidescore.audit.state import CellPlaces, SlideReview, cell_places
 from slidescore.errors import RunFolderError
 from slidescore.qc.coverage import slide_coverage
@@ -145,7 +146,7 @@ def reviewed_row(subject: ReviewSubject, review: SlideReview) -> dict[str, Any]:
         "review_state": review.state,
         "reviewers": ";".join(review.reviewers) or None,
         "n_corrected": review.n_corrected,
-        "review_reason": review.reason or None,
+        "review_reason": as_text(review.reason or None),
         "review_head": review.head or None,
     }
     if review.state != "unreviewed":

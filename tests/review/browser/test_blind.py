@@ -102,7 +102,7 @@ def test_a_reading_is_given_without_seeing_a_number(visit: Visit, blind: Served,
     command = [sys.executable, "-m", "slidescore", "review", "export", blind.run, "--to", "readings", "--out", out]
     subprocess.run(command, check=True, capture_output=True)
     head, row = out.read_text().splitlines()
-    assert head == "slide_id,file,reader,h_score,percent_positive,p0,p1,p2,p3,intensity,utc"
+    assert head == "slide_id,file,reader,h_score,percent_positive,p0,p1,p2,p3,intensity,note,utc"
     assert row.startswith(f"{slide_id},strong.tiff,{READER},")
 
 
