@@ -85,6 +85,8 @@ def test_an_absent_slide_shows_the_runs_own_picture_and_says_so(own_run: ScoredR
         assert pixels["k_min"] == 2
         assert client.get(f"/tiles/{slide_id}/rgb/2/0_0").status == 200
         assert client.get(f"/tiles/{slide_id}/rgb/0/0_0").status == 404
+        for stain in ("hematoxylin", "dab", "heat"):
+            assert client.get(f"/tiles/{slide_id}/{stain}/2/0_0").status == 404, "outlines are no stain"
         # The slide is brought while the server runs.
         shutil.copy(own_run.slides / "strong.tiff", tmp_path / "strong.tiff")
     with served(own_run.run, tmp_path) as client:

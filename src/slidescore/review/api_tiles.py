@@ -18,6 +18,7 @@ from slidescore.review.stain_views import VIEWS, View, heat_legend_png, view_til
 
 PARTS: Final[tuple[Part, ...]] = ("cell", "nucleus")
 NO_TILE: Final = "there is no such tile"
+NEEDS_SLIDE: Final = "start the review with --slides"
 
 Find = Callable[[Desk, OpenedSlide, Asked], Response | None]
 Make = Callable[[Desk, Asked], Response]
@@ -51,6 +52,8 @@ def make_tile(desk: Desk, asked: Asked) -> Response:
     if view == "heat":
         # Colours that stand for numbers are a measurement.
         desk.refuse_blind()
+    if view != "rgb" and opened.chosen_pixels().kind == "overlay":
+        raise ApiError(404, "the picture from the run has cells drawn in, so no stain can be shown", NEEDS_SLIDE)
     k, column, row = _place(asked)
 
     def draw() -> bytes:

@@ -231,6 +231,11 @@ def test_a_slide_that_has_moved_is_shown_by_its_overlay(visit: Visit, serve_run:
     page.wait_for_load_state("networkidle")
     picture = acts.pixels(page)
     assert (np.ptp(picture.astype(int), axis=2) > 40).mean() > 0.05, "tissue and cells are there"
+    # Outlines that are drawn in are no stain.
+    for view in ("hematoxylin", "dab", "heat"):
+        expect(page.locator(f"[data-view={view}]")).to_be_disabled()
+    page.keyboard.press("2")
+    expect(page.locator("[data-view=rgb]")).to_have_attribute("aria-pressed", "true")
 
 
 def test_a_tap_selects_a_cell_on_a_tablet(visit: Visit, served: Served, truth: Truth) -> None:

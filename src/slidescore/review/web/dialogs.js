@@ -24,7 +24,9 @@ export function askForm(dialog, submit) {
       send.disabled = true;
       problem.hidden = true;
       try {
-        answer = await submit(Object.fromEntries(new FormData(form)));
+        const fields = Object.fromEntries(new FormData(form));
+        refuseUnchosen(form, fields);
+        answer = await submit(fields);
         dialog.close();
       } catch (error) {
         problem.textContent = sentenceOf(error);
@@ -42,6 +44,15 @@ export function askForm(dialog, submit) {
     dialog.showModal();
     (form.querySelector("[data-first]:not([hidden])") ?? form.querySelector("input, textarea"))?.focus();
   });
+}
+
+/** Throw the sentence of a list from which nothing was chosen; it leaves no field, and one that is off is not asked. */
+function refuseUnchosen(form, fields) {
+  for (const list of form.querySelectorAll("select[required]:not(:disabled)")) {
+    if (list.name in fields) continue;
+    list.focus();
+    throw new Incomplete(list.dataset.missing);
+  }
 }
 
 /** Ask for the reviewer's name; returns it, or "" when the dialog was closed. */

@@ -17,6 +17,7 @@ import {
   showScore,
   showShare,
 } from "./format.js";
+import { icon } from "./icons.js";
 
 const BAR_PX = 372;
 
@@ -29,7 +30,17 @@ export function mountPanel(store, run, slide, on) {
   store.on(["review"], ({ review }) => {
     drawReviewed(run, slide, review, on);
     drawBins(slide, review);
+    offerCalls(review.reviewed.call);
   });
+}
+
+/** Offer for an override every call but the present one. */
+function offerCalls(present) {
+  for (const option of document.querySelectorAll("#verdict-call option")) {
+    if (!option.value) continue;
+    option.hidden = option.value === present;
+    option.disabled = option.hidden;
+  }
 }
 
 function drawAutomatic(run, slide) {
@@ -62,29 +73,43 @@ function drawReviewed(run, slide, review, on) {
     call: reviewed.call,
     call_status: state === "overridden" ? "" : slide.call_status,
   });
+  const changed = state === "changed" && review.reviewer;
   const who =
-    state !== "unreviewed" && review.reviewer ? [" ", make("span", { class: "quiet small" }, review.reviewer)] : [];
+    state !== "unreviewed" && !changed && review.reviewer
+      ? [" ", make("span", { class: "quiet small" }, review.reviewer)]
+      : [];
   const reopen = make(
     "button",
     { type: "button", class: "link small", "data-action": "reopen", onclick: on.reopen },
     "reopen",
   );
+  const mark = changed ? changedMark(changed) : reviewMark(state);
   const signed = isReviewed(state);
   put(
     byId("reviewed-score"),
     make("h2", {}, "Reviewed"),
-    headline(percent, reviewed.h_score, reviewed.percent_positive, untouched),
+    state === "rejected"
+      ? noScore("rejected: no result")
+      : headline(percent, reviewed.h_score, reviewed.percent_positive, untouched),
     make("p", { class: "quiet small" }, untouched ? "nothing corrected" : `${showCount(n, "cell")} corrected`),
     make("p", { class: "calls" }, badge),
-    make("p", { class: "small", id: "review-state" }, reviewMark(state), who, signed ? reopen : null),
+    make("p", { class: "small", id: "review-state" }, mark, who, signed ? reopen : null),
     signed && review.reason ? make("p", { class: "quiet small quote", title: review.reason }, review.reason) : null,
   );
 }
 
+/** Say who changed a signed slide, and what is to be done; a long name wraps. */
+const changedMark = (reviewer) => [
+  make("span", { class: "state state-changed" }, icon("pencil"), "changed"),
+  " ",
+  make("span", { class: "state-changed" }, `by ${reviewer}: sign again`),
+];
+
+const noScore = (why) => make("p", { class: "score quiet" }, NOTHING, make("small", {}, ` ${why}`));
+
 function headline(percent, h, positive, faint = false) {
   const value = percent ? positive : h;
-  if (asNumber(value) === null)
-    return make("p", { class: "score quiet" }, NOTHING, make("small", {}, ` ${NOT_COMPUTED}`));
+  if (asNumber(value) === null) return noScore(NOT_COMPUTED);
   const number = make("data", { value }, percent ? showPercent(value) : showScore(value, 1));
   return make(
     "p",

@@ -4,7 +4,7 @@ import { getEvents } from "./api.js";
 
 const EVERY_MS = 4000;
 
-const AT_MOST_MS = 60_000;
+const AT_MOST_MS = 10_000;
 
 /**
  * Ask for events after `seq()`; `act` gets those that are new, and whether the log became another one, as when

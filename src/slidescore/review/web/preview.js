@@ -3,11 +3,12 @@
 import { postAssay, postPreview } from "./api.js";
 import { askForm } from "./dialogs.js";
 import { cutoffChart, odChart } from "./dials.js";
-import { announce, byId, make, toggle } from "./dom.js";
+import { announce, byId, make, put, toggle } from "./dom.js";
 import { BIN_NAMES, onPercent, operatorSign, scoreWords, showChange, showNumber, showPercent } from "./format.js";
 import { Incomplete } from "./problem.js";
 
 const ANNOUNCE_MS = 700;
+const APPLY = "slidescore rescore RUN --out RUN2 --assay FILE";
 /** Names that assays may have, as the server has it. */
 const NAME = /^[a-z0-9][a-z0-9._-]*$/;
 
@@ -26,10 +27,13 @@ export function mountPreview(store, run, slide, problem) {
   let asked = 0;
   let busy = false;
   let speak;
+  const saved = make("p", { class: "small", id: "assay-saved", hidden: true });
+  byId("preview").append(saved);
 
   function change(part) {
     const { t, cutoff } = { ...now(), ...part };
     const drawn = t.every((od, k) => od === start.t[k]) ? null : t;
+    toggle(saved, false);
     const tried = drawn || cutoff !== start.cutoff;
     store.set({ preview: tried ? { t, cutoff, drawn, result: now().result ?? null } : null });
     if (tried) ask();
@@ -60,6 +64,7 @@ export function mountPreview(store, run, slide, problem) {
     cutoffs.draw(review, preview);
     toggle(byId("preview-label"), preview);
     toggle(byId("preview-note"), preview?.drawn);
+    toggle(byId("verdict-preview"), preview);
     for (const action of ["reset-preview", "save-assay"])
       document.querySelector(`[data-action=${action}]`).disabled = !preview;
     byId("preview").classList.toggle("trying", Boolean(preview));
@@ -80,7 +85,14 @@ export function mountPreview(store, run, slide, problem) {
     announce("Preview taken back.");
     byId("t1").focus();
   });
-  document.querySelector("[data-action=save-assay]").addEventListener("click", () => save(now(), run, percent));
+  document.querySelector("[data-action=save-assay]").addEventListener("click", async () => {
+    const name = await save(now(), run, percent);
+    if (!name) return;
+    const said = `Saved ${name}.yaml. Apply it: `;
+    put(saved, said, make("code", {}, APPLY), ".");
+    toggle(saved, true);
+    announce(`${said}${APPLY}.`);
+  });
   draw();
 }
 
@@ -111,7 +123,8 @@ function resultWords(result, slide, percent, corrected) {
   ];
 }
 
-async function save({ t, cutoff }, run, percent) {
+/** Ask for a name and a source and save the numbers; returns the name, null where nothing was saved. */
+function save({ t, cutoff }, run, percent) {
   const dialog = byId("assay-dialog");
   const form = dialog.querySelector("form");
   const thresholds = t.map((od, k) => `${BIN_NAMES[k + 1]} ≥ ${od.toFixed(2)}`);
@@ -119,14 +132,13 @@ async function save({ t, cutoff }, run, percent) {
     `${run.assay.compartment}: ${thresholds.join(", ")}; ` +
     `cut-off ${operatorSign(run.assay.cutoff.operator)} ${cutoff}${percent ? " %" : ""}.`;
   if (!form.elements.name.value) form.elements.name.value = `${run.assay.name}-local`;
-  const name = await askForm(dialog, async ({ name: given, source }) => {
+  return askForm(dialog, async ({ name: given, source }) => {
     if (!NAME.test(given)) throw new Incomplete("Write a name of small letters, digits, '.', '_' and '-'.");
     if (given === run.assay.name) throw new Incomplete("Write another name: this one is the run's assay.");
     if (!source.trim()) throw new Incomplete("Write where these numbers come from.");
     download(await postAssay({ t, cutoff, name: given, source: source.trim().replace(/\s+/g, " ") }), `${given}.yaml`);
     return given;
   });
-  if (name) announce(`${name}.yaml saved. Nothing changed on the server.`);
 }
 
 function download(file, name) {

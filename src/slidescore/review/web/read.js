@@ -46,7 +46,7 @@ function open(slide) {
   document.title = `${slide.file} – blind reading – slidescore`;
   byId("slide-name").textContent = slide.file;
   showRead(slide.read);
-  const store = makeStore({ view: askedView() });
+  const store = makeStore({ view: askedView(slide) });
   const turn = showTurning(id, slide.neighbours, store.state.view, "read");
   const viewer = showPixelNote(slide.pixels) ? openViewer(slide, store.state.view, LABEL) : null;
   if (viewer) mountPicture(store, viewer, slide, turn);
@@ -80,7 +80,11 @@ function open(slide) {
   form.elements.kind.value = localStorage.getItem(KEPT_KIND) || "h_score";
   showKind();
   form.addEventListener("change", showKind);
-  form.addEventListener("input", showSum);
+  form.addEventListener("input", () => {
+    showSum();
+    // What stands in the form now is not what was saved.
+    byId("saved").textContent = "";
+  });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     save(slide);
@@ -94,7 +98,7 @@ function open(slide) {
 
 function mountPicture(store, viewer, slide, turn) {
   mountScale(viewer, slide);
-  mountViews(store, viewer);
+  mountViews(store, viewer, slide);
   store.on(["view"], () => turn.show(store.state.view));
   viewer.osd.canvas.addEventListener("keydown", (event) => {
     const way = WAYS[event.key];
@@ -165,6 +169,7 @@ async function save(slide) {
     announce("Reading saved.");
     return true;
   } catch (error) {
+    byId("saved").textContent = "";
     problem(error);
     return false;
   }

@@ -3,6 +3,7 @@
 import { byId, make } from "./dom.js";
 import { showNumber, showTime } from "./format.js";
 import { icon } from "./icons.js";
+import { reviewerName } from "./reviewer.js";
 
 const ICONS = {
   cells: "pencil",
@@ -22,14 +23,20 @@ export function mountHistory(store, on) {
     size.textContent = large ? "show less" : "show more";
     size.setAttribute("aria-expanded", large);
   });
+  let last = Infinity;
   store.on(["review"], ({ review }) => {
     const events = [...review.history].reverse();
+    const newest = events[0];
+    const own = newest?.seq > last && newest.reviewer === reviewerName();
+    last = newest?.seq ?? 0;
     byId("history-count").textContent = events.length ? showNumber(events.length) : "";
     byId("history").replaceChildren(
       ...(events.length
         ? events.map((event) => row(event, on))
         : [make("li", { class: "quiet" }, "Nothing changed or signed yet.")]),
     );
+    // Who did something sees it stand there; others' acts leave the list where it is read.
+    if (own) byId("history").scrollTop = 0;
   });
 }
 

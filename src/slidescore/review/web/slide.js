@@ -51,7 +51,7 @@ async function start() {
 function open(run, slide) {
   const store = makeStore({
     ...startLayers(),
-    view: askedView(),
+    view: askedView(slide),
     tool: "pan",
     draft: null,
     crosshair: null,
@@ -114,7 +114,8 @@ function open(run, slide) {
     each.addEventListener("click", () => addRegion(each.dataset.regionRole));
   byId("reviewer-button").addEventListener("click", askReviewer);
 
-  const show = (name) => store.set({ view: name });
+  // A view that cannot be shown has a button that cannot be pressed.
+  const show = (name) => document.querySelector(`[data-view=${name}]`).click();
   const keys = [
     { keys: ["1"], words: "As scanned (RGB)", group: "Look", act: () => show("rgb") },
     { keys: ["2"], words: "Hematoxylin alone", group: "Look", act: () => show("hematoxylin") },
@@ -209,7 +210,7 @@ function mountPicture(store, viewer, slide, selection) {
     mountLayers(store, viewer, slide);
   };
   store.on(["review"], layersOnce);
-  mountViews(store, viewer);
+  mountViews(store, viewer, slide);
   return tools;
 }
 

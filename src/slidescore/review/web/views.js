@@ -27,8 +27,11 @@ export function showPixelNote({ source, note }) {
   return shown;
 }
 
-/** The view that the address asks for. */
-export const askedView = () => (asked.get("view") in WORDS ? asked.get("view") : "rgb");
+/** Whether stains can be told apart: the run's own picture has outlines in it, which are no stain. */
+const isStainable = ({ pixels }) => pixels.source !== "overlay";
+
+/** The view that the address asks for, where the slide can be shown so. */
+export const askedView = (slide) => (isStainable(slide) && asked.get("view") in WORDS ? asked.get("view") : "rgb");
 
 /** Open a slide where the address says. */
 export function openViewer(slide, view, label = LABEL) {
@@ -38,9 +41,13 @@ export function openViewer(slide, view, label = LABEL) {
 }
 
 /** Wire the buttons of the views, and keep the address saying what is seen. */
-export function mountViews(store, viewer) {
+export function mountViews(store, viewer, slide) {
   const { state } = store;
   const buttons = [...document.querySelectorAll("[data-view]")];
+  for (const button of buttons.filter((each) => each.dataset.view !== "rgb" && !isStainable(slide))) {
+    button.disabled = true;
+    button.title = "Needs the slide itself";
+  }
   const show = () => {
     for (const button of buttons) button.setAttribute("aria-pressed", button.dataset.view === state.view);
     if (!byId("heat")) return;
