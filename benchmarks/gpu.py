@@ -27,8 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from section import SECTION_GPX, SECTION_PX, TISSUE, cores, decode_ceiling, draw_slides, in_child
+from section import SECTION_GPX, SECTION_PX, TISSUE, decode_ceiling, draw_slides, in_child
 from watching import GpuWatch, MemoryWatch, tree_cpu_seconds
+
+from slidescore.execute import available_cores
 
 HERE = Path(__file__).resolve().parent
 N_SLIDES = 10
@@ -60,11 +62,11 @@ def main() -> None:
 
 def measure(slide: Path, scratch: Path, devices: str, n_slides: int = N_SLIDES) -> dict[str, Any]:
     """Measure one slide, then a run of many that are all like it."""
-    ceiling, _ = decode_ceiling(slide, cores())
+    ceiling, _ = decode_ceiling(slide, available_cores())
     with GpuWatch(devices) as watch:
         one = in_child(slide, devices.split(",")[0])
     gpu_busy = watch.busy(one["began"], one["began"] + one["seconds"])
-    cores_busy = one["cpu_seconds"] / one["seconds"] / cores()
+    cores_busy = one["cpu_seconds"] / one["seconds"] / available_cores()
     rate = one["tissue_mpx"] / one["seconds"]
     batch = scratch / "slides"
     batch.mkdir()
@@ -73,7 +75,7 @@ def measure(slide: Path, scratch: Path, devices: str, n_slides: int = N_SLIDES) 
     with GpuWatch(devices) as watch_run:
         run = in_run(batch, scratch / "run", devices)
     run_gpu_busy = watch_run.busy(run["first_tile"], run["ended"])
-    run_cores_busy = run["cpu_seconds_from_first_tile"] / (run["ended"] - run["first_tile"]) / cores()
+    run_cores_busy = run["cpu_seconds_from_first_tile"] / (run["ended"] - run["first_tile"]) / available_cores()
     run_tissue_mpx = one["tissue_mpx"] * n_slides
     return {
         "benchmark": "gpu",
@@ -82,7 +84,7 @@ def measure(slide: Path, scratch: Path, devices: str, n_slides: int = N_SLIDES) 
         "cells_per_second": round(one["cells"] / one["seconds"]),
         "section_seconds": round(SECTION_GPX * 1000 / rate, 2),
         "gpu_busy_share": gpu_busy,
-        "busy_cores": round(cores_busy * cores(), 2),
+        "busy_cores": round(cores_busy * available_cores(), 2),
         "binds": what_binds(gpu_busy, cores_busy, one["stages"]),
         "share_of_time": shares_of_time(one),
         "stages_share_of_cpu": {name: round(each / one["cpu_seconds"], 3) for name, each in one["stages"].items()},
@@ -96,14 +98,14 @@ def measure(slide: Path, scratch: Path, devices: str, n_slides: int = N_SLIDES) 
         "run_sections_per_hour": round(run_tissue_mpx / (run["ended"] - run["began"]) * 3.6 / SECTION_GPX),
         "run_tissue_mpx_per_second": round(run_tissue_mpx / (run["ended"] - run["began"]), 1),
         "run_gpu_busy_share": run_gpu_busy,
-        "run_busy_cores": round(run_cores_busy * cores(), 2),
+        "run_busy_cores": round(run_cores_busy * available_cores(), 2),
         "run_binds": what_binds(run_gpu_busy, run_cores_busy, one["stages"]),
         "run_peak_mb_of_all_processes": round(run["peak_mb"]),
         "run_n_scored": run["n_scored"],
         "tissue_mpx": round(one["tissue_mpx"], 1),
         "decode_ceiling_mpx_per_second": round(ceiling),
         "profile": one["profile"],
-        "device": f"{devices} ({one['device']}), {cores()} cores",
+        "device": f"{devices} ({one['device']}), {available_cores()} cores",
     }
 
 

@@ -35,6 +35,8 @@ import simplejpeg
 import tifffile
 from numpy.typing import NDArray
 
+from slidescore.execute import available_cores
+
 HERE = Path(__file__).resolve().parent
 SECTION_PX, SECTION_GPX = 60_000, 1.08
 """A section of 15 x 15 mm at 0.25 um/px: its side, and its tissue where that is 30 %, in level-0 px and gigapixels."""
@@ -71,11 +73,11 @@ def measure(folder: Path, size: int, device: str, *, whole: bool) -> dict[str, A
     """Score the slides in turn, the ceiling taken before and after the large ones."""
     grown = size * GROWN
     small, large, sparse = draw_slides(folder, [(size, TISSUE), (grown, TISSUE), (grown, TISSUE / GROWN**2)])
-    ceilings = [decode_ceiling(large, cores())]
+    ceilings = [decode_ceiling(large, available_cores())]
     rounds = []
     for _ in range(ROUNDS):
         rounds.append({"small": in_child(small, device), "large": in_child(large, device)})
-        ceilings.append(decode_ceiling(large, cores()))
+        ceilings.append(decode_ceiling(large, available_cores()))
     one = {name: min((each[name] for each in rounds), key=lambda found: found["cpu_seconds"]) for name in rounds[0]}
     for name, found in one.items():
         found["seconds"] = min(each[name]["seconds"] for each in rounds)
@@ -83,7 +85,7 @@ def measure(folder: Path, size: int, device: str, *, whole: bool) -> dict[str, A
     if whole:
         [section] = draw_slides(folder, [(SECTION_PX, TISSUE)])
         one["section"] = in_child(section, device)
-        ceilings.append(decode_ceiling(section, cores()))
+        ceilings.append(decode_ceiling(section, available_cores()))
     # The best of each: what slows a process down are the machine's other users.
     ceiling, ceiling_by_cpu = max(each for each, _ in ceilings), max(each for _, each in ceilings)
     # Shares inside one process: its CPU-seconds grow with the neighbours' work, its shares do not.
@@ -105,7 +107,7 @@ def measure(folder: Path, size: int, device: str, *, whole: bool) -> dict[str, A
         "block_mpx_per_second": round(most["block_mpx"] / most["seconds"], 2),
         "cells_per_core_second": round(most["cells"] / most["cpu_seconds"]),
         "section_seconds": round(most["seconds"], 1) if whole else None,
-        "section_seconds_on_idle_cores": round(most["cpu_seconds"] / cores(), 1) if whole else None,
+        "section_seconds_on_idle_cores": round(most["cpu_seconds"] / available_cores(), 1) if whole else None,
         "cpu_seconds_per_gpx": round(most["cpu_seconds"] / gpx, 1),
         "cpu_seconds_per_gpx_without_network": round(others / gpx, 1),
         "cpu_seconds_per_block_gpx_without_network": round(others / most["block_mpx"] * 1000, 1),
@@ -125,7 +127,7 @@ def measure(folder: Path, size: int, device: str, *, whole: bool) -> dict[str, A
         },
         "stages_share_of_cpu": {name: round(each / most["cpu_seconds"], 3) for name, each in most["stages"].items()},
         "profile": most["profile"],
-        "device": f"{most['device']}, {cores()} cores",
+        "device": f"{most['device']}, {available_cores()} cores",
     }
     return line
 
@@ -138,11 +140,6 @@ def outside_tiles(one: dict[str, Any]) -> float:
 def per_block(one: dict[str, Any], what: str) -> float:
     """Return seconds a megapixel of tiles' cores."""
     return float(one[what]) / float(one["block_mpx"])
-
-
-def cores() -> int:
-    """Count the cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_child(slide: Path, device: str) -> dict[str, Any]:
@@ -233,7 +230,7 @@ def score_one(path: Path, device: str) -> dict[str, Any]:
             identity = SlideIdentity(name, source.name)
             key = slide.slide_key(assay, name, segmenter=plan, mpp=None, roi_digest="", identity=identity)
             folder = Path(made) / name
-            return slide.SlideJob(source, identity, assay, plan, folder, key, None, None, cores(), 1.0)
+            return slide.SlideJob(source, identity, assay, plan, folder, key, None, None, available_cores(), 1.0)
 
         warm = Path(made) / "warm.tiff"
         cut_out(path, warm)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
 import time
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 from statistics import mean
 from types import TracebackType
 
+import psutil
 import torch
 
 MILLISECONDS_BETWEEN_SAMPLES = 200
 SECONDS_BETWEEN_MEMORY_SAMPLES = 1.0
-PROC = Path("/proc")
 
 
 class GpuWatch:
@@ -113,36 +113,21 @@ class MemoryWatch:
 
 def tree_mb(root: int) -> float:
     """Return what a process and all that descend from it hold at this moment, in MB."""
-    return sum(_held_kb(process) for process in _tree(root)) / 1024
+    return _sum_over_tree(root, lambda process: process.memory_full_info().pss) / 2**20
 
 
 def tree_cpu_seconds(root: int) -> float:
     """Return the CPU-seconds that a process and all that descend from it have used; those that have ended left out."""
-    # The 14th and 15th field of the whole line: ticks in user mode and in the kernel.
-    return sum(int(ticks) for fields in _tree(root).values() for ticks in fields[11:13]) / os.sysconf("SC_CLK_TCK")
+    # Without what children have used: those that run are asked themselves.
+    return _sum_over_tree(root, lambda process: sum(process.cpu_times()[:2]))
 
 
-def _tree(root: int) -> dict[int, list[str]]:
-    """List a process and all that descend from it, each with what the kernel says of it after its name."""
-    said: dict[int, list[str]] = {}
-    for folder in PROC.glob("[0-9]*"):
-        try:
-            # "pid (name) state parent ..."; a name may hold anything, brackets too.
-            said[int(folder.name)] = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-        except OSError:
-            continue
-    return {process: fields for process, fields in said.items() if _descends(process, root, said)}
-
-
-def _descends(process: int, root: int, said: dict[int, list[str]]) -> bool:
-    while process != root and process in said:
-        process = int(said[process][1])
-    return process == root
-
-
-def _held_kb(process: int) -> int:
-    try:
-        lines = (PROC / str(process) / "smaps_rollup").read_text("ascii", "replace").splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+def _sum_over_tree(root: int, ask: Callable[[psutil.Process], float]) -> float:
+    """Ask a process and all that descend from it, and add up; one that has ended or does not say counts 0."""
+    total = 0.0
+    with suppress(psutil.NoSuchProcess):
+        first = psutil.Process(root)
+        for process in (first, *first.children(recursive=True)):
+            with suppress(psutil.Error):
+                total += ask(process)
+    return total

@@ -27,6 +27,7 @@ FLOORS = (
     {"scoring", "nn"},
     {"qc"},
     {"report"},
+    {"audit"},
     {"pipeline", "cohort", "review", "training"},
     {"cli"},
     {"slidescore", "__main__"},

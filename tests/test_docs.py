@@ -16,6 +16,8 @@ import pytest
 from pydantic import BaseModel
 
 from slidescore.assay import LEFT_OF_WALL, Assay, list_assays, load_assay, parse_assay
+from slidescore.audit.export import EVENT_COLUMNS
+from slidescore.audit.reviewed import REVIEWED_COLUMNS
 from slidescore.cells import CELL_SCHEMA
 from slidescore.cli import main as command_line
 from slidescore.errors import AssayError
@@ -161,6 +163,8 @@ def test_the_columns_of_the_tables_are_on_the_outputs_page_in_their_order():
     assert tuple(column_names("timings.csv")) == TIMING_COLUMNS
     outlines = [name for name in CELL_SCHEMA.names if name.endswith("_outline")]
     assert (*(n for n in CELL_SCHEMA.names if n not in outlines), *column_names("Exports")) == CSV_COLUMNS
+    assert tuple(column_names("Reviewed columns")) == REVIEWED_COLUMNS
+    assert tuple(column_names("Exports of reviews")) == EVENT_COLUMNS
 
 
 @pytest.mark.parametrize(("heading", "schema"), [("cells.parquet", CELL_SCHEMA), ("tiles.parquet", TILE_SCHEMA)])

@@ -110,18 +110,18 @@ def plan_tiles(
             width = min(left + core_px, grid.width_px) - x
             height = min(top + core_px, grid.height_px) - y
             place = TileSpec(row * columns + column, x, y, width, height)
-            if _tissue_box(place, 0, grid, tissue) is not None:
+            if _window(place, 0, grid, tissue)[0].any():
                 tiles.append(_cut_to_tissue(place, margin_px, grid, tissue))
     return TilePlan(tuple(tiles), core_px, math.ceil(halo_um / grid.analysis_mpp), columns, origin_px)
 
 
 def _cut_to_tissue(place: TileSpec, margin_px: int, grid: AnalysisGrid, tissue: TissueMask) -> TileSpec:
-    """Leave of a place the smallest rectangle, in steps, that holds its tissue and what lies on its rim."""
-    box = _tissue_box(place, margin_px, grid, tissue)
-    if box is None:
-        return place
-    x, width = _in_steps(box[0], box[2], place.x_px, place.width_px)
-    y, height = _in_steps(box[1], box[3], place.y_px, place.height_px)
+    """Leave of a place with tissue the smallest rectangle, in steps, that holds it and what lies on its rim."""
+    window, left, top = _window(place, margin_px, grid, tissue)
+    columns, rows = left + np.flatnonzero(window.any(axis=0)), top + np.flatnonzero(window.any(axis=1))
+    scale = grid.px_to_l0 / tissue.l0_per_px
+    x, width = _in_steps(int(columns[0]) / scale, int(columns[-1] + 1) / scale, place.x_px, place.width_px)
+    y, height = _in_steps(int(rows[0]) / scale, int(rows[-1] + 1) / scale, place.y_px, place.height_px)
     return TileSpec(place.index, x, y, width, height)
 
 
@@ -133,20 +133,13 @@ def _in_steps(first_px: float, end_px: float, place_px: int, side_px: int) -> tu
     return place_px + first, end - first
 
 
-def _tissue_box(
+def _window(
     place: TileSpec, margin_px: int, grid: AnalysisGrid, tissue: TissueMask
-) -> tuple[float, float, float, float] | None:
-    """Return first x, first y, end x, end y of the tissue in a place and its margin, in analysis pixels, if any."""
+) -> tuple[NDArray[np.bool_], int, int]:
+    """Cut the mask to a place and its margin; also returns the first x and y of the cut, in pixels of the mask."""
     scale = grid.px_to_l0 / tissue.l0_per_px
     x, y = math.floor((place.x_px - margin_px) * scale), math.floor((place.y_px - margin_px) * scale)
     x, y = max(x, 0), max(y, 0)
     x_end = math.ceil((place.x_px + place.width_px + margin_px) * scale)
     y_end = math.ceil((place.y_px + place.height_px + margin_px) * scale)
-    window = tissue.tissue[y:y_end, x:x_end]
-    rows, columns = np.flatnonzero(window.any(axis=1)), np.flatnonzero(window.any(axis=0))
-    if len(rows) == 0:
-        return None
-    return (
-        (x + int(columns[0])) / scale, (y + int(rows[0])) / scale,
-        (x + int(columns[-1]) + 1) / scale, (y + int(rows[-1]) + 1) / scale,
-    )  # fmt: skip
+    return tissue.tissue[y:y_end, x:x_end], x, y

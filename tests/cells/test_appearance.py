@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slidescore.cells.appearance import Appearances, ChannelPlanes, look_at
-from slidescore.cells.candidates import bounding_boxes
+from slidescore.cells.boxes import bounding_boxes
 
 SIDE = 40
 FIELDS = Appearances.__dataclass_fields__

@@ -8,14 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slidescore.cells.candidates import (
-    Candidates,
-    bounding_boxes,
-    cut_at_steepest,
-    group_pixels,
-    keep_strongest,
-    solidity_of,
-)
+from slidescore.cells.boxes import bounding_boxes
+from slidescore.cells.candidates import Candidates, cut_at_steepest, group_pixels, keep_strongest, solidity_of
 
 SIDE = 50
 

@@ -13,7 +13,7 @@ from scipy.ndimage import distance_transform_edt
 
 from slidescore.assay import load_assay
 from slidescore.cells import Compartments, cut_compartments
-from slidescore.cells.candidates import bounding_boxes
+from slidescore.cells.boxes import bounding_boxes
 from slidescore.cells.growing import grow_nuclei
 from slidescore.cells.rims import find_guard, find_membranes
 from slidescore.pipeline.tile import compartment_sizes

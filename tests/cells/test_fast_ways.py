@@ -21,7 +21,7 @@ from cells.plain_ways import (
     plain_solidity,
 )
 from slidescore.cells import CompartmentSizes, cut_compartments, measure_cells, trace_outlines
-from slidescore.cells.candidates import bounding_boxes
+from slidescore.cells.boxes import bounding_boxes
 from slidescore.cells.decode import DecodeSettings, decode_maps
 from slidescore.cells.flooding import flood, rise
 from slidescore.cells.growing import FAR, LONGEST_REACH_PX, MARGIN, chamfer_px, grow_nuclei

@@ -247,11 +247,13 @@ def test_a_segmenter_with_a_gatherer_finds_what_it_finds_without(island):
         plain.digest, STAND_IN, plain.network, plain.decode, plain.calibration, gatherer=Gatherer(runner, wait_s=0.0)
     )
     images = np.stack([island.rgb[200:330, 200:350], island.rgb[300:430, 200:350]])
-    one, other = plain.predict_maps(images), gathered.predict_maps(images)
-    for name in ("center", "foreground", "distance", "type_probability"):
-        first, second = getattr(one, name), getattr(other, name)
-        assert (first.shape, first.dtype) == (second.shape, second.dtype)
-        np.testing.assert_allclose(first, second, atol=1e-4, err_msg=name)
+    for batch in (images, images[:1]):
+        one, other = plain.predict_maps(batch), gathered.predict_maps(batch)
+        for name in ("center", "foreground", "distance", "type_probability"):
+            first, second = getattr(one, name), getattr(other, name)
+            assert (first.shape, first.dtype) == (second.shape, second.dtype)
+            assert second.flags.c_contiguous
+            np.testing.assert_allclose(first, second, atol=1e-4, err_msg=name)
 
 
 # ---- tiles of many sizes in one frame ----

@@ -13,10 +13,11 @@ import pytest
 from made_colours import made_colours
 from slidescore.assay import assay_digest, left_digest
 from slidescore.pipeline.analysis import SlideAnalysis
-from slidescore.pipeline.judge import SlideIdentity, SlideResult, judge_slide, slide_coverage
+from slidescore.pipeline.judge import SlideIdentity, SlideResult, judge_slide
 from slidescore.pipeline.tile_parts import AreaSums
 from slidescore.pipeline.tile_sums import HISTOGRAM_BINS
 from slidescore.pipeline.tile_table import TILE_SCHEMA
+from slidescore.qc.coverage import slide_coverage
 from slidescore.qc.squares import MEASURES
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from made_colours import made_colours
-from slidescore.qc.checks import Flag, artifact_areas, check_controls, check_slide, measure_slide, worst_level
+from slidescore.qc import checks
+from slidescore.qc.checks import (
+    Flag,
+    artifact_areas,
+    check_controls,
+    check_slide,
+    measure_slide,
+    usual_level,
+    worst_level,
+)
 from slidescore.qc.squares import MEASURES
 from slidescore.scoring import Call, CallLabel, Coverage
 
@@ -226,3 +237,11 @@ def test_control_tissue_is_held_against_what_is_expected(assay, change):
     [flag] = check_controls(rows, change(assay, {"qc.control_min_h": 100.0}))
     assert (flag.name, flag.level) == ("control_missing", "warn")
     assert "'weak' has an H-score of 20, at least 100 expected" in flag.text
+
+
+def test_the_usual_level_of_a_finding_is_the_one_it_is_raised_with():
+    """Of every finding that the source names together with its level."""
+    source = Path(checks.__file__).read_text()
+    raised = re.findall(r'Flag\(\s*"(\w+)",\s*"(\w+)"', source)
+    assert len(raised) > 15
+    assert {name: usual_level(name) for name, _ in raised} == dict(raised)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 
+import cv2
 import numpy as np
 import pytest
 import shapely
@@ -13,11 +14,15 @@ from report.made_cells import BIN_OD, make_cells, scattered_cells, square
 from slidescore.cells.outline import trace_outlines
 from slidescore.qc.overlay import (
     BIN_COLOURS,
+    EXCLUDED_KIND,
     HATCH_COLOUR,
+    KIND_COLOURS,
     OTHER_COLOUR,
+    OTHER_KIND,
     ROI_COLOUR,
     draw_discs,
     draw_overlay,
+    paint_outlines,
     prepare_areas,
     prepare_cells,
 )
@@ -116,6 +121,43 @@ class TestPlace:
         rgb = canvas(40, 40)
         draw_overlay(rgb, 0, 0, 1, prepare_cells(make_cells([(20.5, 20.5)], [0.9]), ASSAY, outline="nucleus"))
         assert np.flatnonzero((rgb != WHITE).any(axis=(0, 2))).tolist() == list(range(16, 25))
+
+
+class TestKinds:
+    @pytest.mark.parametrize("thickness_px", [1, 2, 3])
+    @pytest.mark.parametrize("l0_per_px", [1.0, 2.0, 3.97])
+    def test_an_image_of_kinds_has_each_outline_where_opencv_draws_it(
+        self, l0_per_px: float, thickness_px: int
+    ) -> None:
+        reasons = [None, None, None, "qc: fold"] * 15
+        table = scattered_cells(60, 500, 400, seed=3, half=11)
+        table = table.set_column(table.schema.get_field_index("excluded"), "excluded", [reasons])
+        cells, margin = prepare_cells(table, ASSAY), 40
+        size = round(500 / l0_per_px), round(400 / l0_per_px)
+        plain = np.zeros((size[1] + 2 * margin, size[0] + 2 * margin), np.uint8)
+        for kind in (EXCLUDED_KIND, OTHER_KIND, 0, 1, 2, 3):
+            for cell in np.flatnonzero(cells.kind == kind):
+                ring = cells.outlines.points[cells.outlines.starts[cell] : cells.outlines.starts[cell + 1]]
+                # An outline between two pixels lies on the inner one.
+                px = np.array([cells.x_l0[cell], cells.y_l0[cell]], float) + ring - np.sign(ring) * l0_per_px / 16
+                fixed = np.rint((px / l0_per_px - 0.5 + margin) * 256).astype(np.int32)
+                cv2.polylines(plain, [fixed], True, 1 + kind, thickness_px, cv2.LINE_8, 8)
+            if kind == EXCLUDED_KIND:
+                rows, columns = np.indices(plain.shape) - margin
+                plain[(rows + columns) % 4 >= 2] = 0
+        found = paint_outlines(size, 0, 0, l0_per_px, cells, thickness_px=thickness_px)
+        assert np.array_equal(found, plain[margin:-margin, margin:-margin])
+        # And what is drawn on a picture is that image coloured.
+        rgb = canvas(*found.shape)
+        draw_overlay(rgb, 0, 0, l0_per_px, cells, thickness_px=thickness_px)
+        coloured = np.array([(WHITE,) * 3, *KIND_COLOURS], np.uint8)[found]
+        assert np.array_equal(rgb, coloured)
+
+    def test_kinds_can_be_left_out_and_have_widths_of_their_own(self) -> None:
+        cells = prepare_cells(make_cells([(20.5, 20.5), (60.5, 20.5)], [0.1, 0.9]), ASSAY)
+        assert set(np.unique(paint_outlines((80, 40), 0, 0, 1, cells, shown=[0])).tolist()) == {0, 1}
+        kinds = paint_outlines((80, 40), 0, 0, 1, cells, thickness_px=(1, 1, 1, 3, 1, 1))
+        assert (kinds == 4).sum() > 2 * (kinds == 1).sum() > 0
 
 
 class TestAreas:

@@ -10,7 +10,7 @@ from classical_assay import classical_assay
 from report.made_cells import scattered_cells
 from report.made_result import make_row, make_run
 from report.page_checks import read_page
-from slidescore.report.cohort_page import render_cohort_page, sort_worst_first
+from slidescore.report.cohort_page import cutoff_distance, render_cohort_page, sort_worst_first
 
 ASSAY = classical_assay()
 CELLS = scattered_cells(400, 900, 900)
@@ -39,6 +39,27 @@ def test_worst_come_first() -> None:
     names = [row["file"] for row in sort_worst_first(ROWS)]
     assert names == ["broken.svs", "blank.svs", "flagged.svs", "near.svs", "far.svs"]
     assert [row["file"] for row in sort_worst_first(ROWS[::-1])] == names
+
+
+def test_as_far_from_the_cutoff_the_less_certain_comes_first() -> None:
+    rows = [
+        slide("narrow", h_score=160.0, h_score_low=155.0, h_score_high=165.0, p_high=0.9, qc="pass"),
+        slide("wide", h_score=140.0, h_score_low=100.0, h_score_high=180.0, p_high=0.4, qc="pass"),
+        slide("doubtful", h_score=140.0, h_score_low=135.0, h_score_high=145.0, p_high=0.45, qc="pass"),
+        slide("unknown", h_score=160.0, qc="pass"),
+        slide("nearer", h_score=159.0, qc="pass"),
+    ]
+    names = ["nearer.svs", "wide.svs", "doubtful.svs", "narrow.svs", "unknown.svs"]
+    assert [row["file"] for row in sort_worst_first(rows)] == names
+    as_text = [{name: None if value is None else str(value) for name, value in row.items()} for row in rows]
+    assert [row["file"] for row in sort_worst_first(as_text)] == names
+
+
+def test_the_distance_is_on_the_cutoffs_own_scale() -> None:
+    assert cutoff_distance(slide("a", h_score=140.0)) == 10.0
+    assert cutoff_distance(slide("a", percent_positive=42.0, cutoff="percent_positive cell >= 40")) == 2.0
+    assert cutoff_distance(slide("a", h_score=None)) is None
+    assert cutoff_distance(failed("a")) is None
 
 
 def test_every_slide_has_a_row_and_a_link_to_its_page() -> None:
@@ -96,3 +117,35 @@ def test_percent_positive_runs_are_drawn_on_their_scale() -> None:
     text, _ = read_page(render_cohort_page(RUN, rows, {}))
     assert "Percent positive cells, cytoplasm" in text
     assert "0.5 %" in text
+
+
+def reviewed(name: str, state: str, **columns: Any) -> dict[str, Any]:
+    said = {"reviewers": "A. Reader;B. Reader", "review_reason": "", "reviewed_h_score": None, "reviewed_call": "HIGH"}
+    return slide(name, h_score=160.0, call="HIGH", qc="pass") | said | {"review_state": state} | columns
+
+
+def test_what_reviewers_made_of_a_slide_stands_beside_it() -> None:
+    rows = [
+        reviewed("a", "overridden", reviewed_h_score=141.4, reviewed_call="LOW", review_reason="a <fold>"),
+        reviewed("b", "accepted", reviewed_h_score=160.0, reviewed_call="HIGH"),
+        reviewed("c", "unreviewed", reviewers="", reviewed_call=None),
+        failed("broken") | {"review_state": None},
+    ]
+    page = render_cohort_page(RUN, rows, {})
+    text, _ = read_page(page)
+    assert "Review: 1 accepted, 1 overridden, 2 unreviewed." in text
+    assert "141" in text
+    assert "overridden (A. Reader, B. Reader): a <fold>" in text
+    assert "a &lt;fold&gt;" in page
+    assert "accepted (A. Reader, B. Reader)" in text
+    # The call of a person is said where it is another one.
+    assert text.count("reviewed: ") == 1
+    assert "reviewed: LOW" in text
+    assert "unreviewed (" not in text
+    heads, cells = page.count('<th scope="col"') + 1, page.count("<td")
+    assert cells == heads * len(rows)
+
+
+def test_a_page_of_a_run_that_nobody_reviewed_says_nothing_of_reviews() -> None:
+    text, _ = read_page(render_cohort_page(RUN, ROWS, {}))
+    assert "review" not in text.lower()

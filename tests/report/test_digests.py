@@ -17,6 +17,7 @@ from slidescore.report.digests import (
     read_digests,
     refuse_changed,
     remove_digests,
+    result_digest,
     seal,
     write_digests,
 )
@@ -130,3 +131,17 @@ def test_changed_measurements_are_refused(run: Path) -> None:
     (folder / "cells.parquet").unlink()
     with pytest.raises(RunFolderError, match="cannot be read"):
         refuse_changed(folder, ["cells.parquet"])
+
+
+TABLES = {"cells.parquet": "1" * 64, "tiles.parquet": "2" * 64}
+
+
+def test_a_result_is_known_by_what_was_measured_and_judged() -> None:
+    record = {"slide_id": "a-1", "scores": {"h_score": 12.5}, "qc": {"flags": []}, "digests": TABLES}
+    digest = result_digest(record)
+    beside = {"seal": "x", "key": {"roi": 1}, "versions": {}, "digests": TABLES | {"overlay.tiff": "3"}}
+    assert result_digest(dict(reversed((record | beside).items()))) == digest
+    changes = [{"scores": {}}, {"qc": {}}, {"slide_id": "a-2"}, {"digests": TABLES | {"cells.parquet": "3" * 64}}]
+    assert len({digest, *(result_digest(record | change) for change in changes)}) == 5
+    with pytest.raises(RunFolderError, match="holds no digests of its tables"):
+        result_digest(record | {"digests": {"cells.parquet": "1" * 64}})

@@ -1,29 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numba
 import numpy as np
 import pytest
 
 from slide.drawn import noise
 from slidescore.slide import averaging
-
-
-def test_no_disk_cache_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bool] = []
-
-    def njit(*, nogil: bool, cache: bool = False) -> Callable[[object], object]:
-        asked.append(cache)
-        if cache:
-            message = "cannot cache function: no locator available"
-            raise RuntimeError(message)
-        return lambda function: function
-
-    monkeypatch.setattr(numba, "njit", njit)
-    function = len
-    assert averaging.compiled(function) is function  # type: ignore[arg-type]
-    assert asked == [True, False]
 
 
 @pytest.mark.parametrize("factor", range(1, 12))

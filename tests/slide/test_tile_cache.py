@@ -108,3 +108,16 @@ def test_clearing_lets_all_go() -> None:
     cache.get("a", lambda: tile(1))
     cache.clear()
     assert cache.get("a", lambda: tile(2))[0] == 2
+
+
+def test_a_peek_makes_nothing_waits_for_nobody_and_counts_as_asked_for() -> None:
+    cache = TileCache(1000)
+    assert cache.peek("a") is None
+    kept = cache.get("a", lambda: tile(1))
+    assert cache.peek("a") is kept
+
+    def make() -> Pixels:
+        assert cache.peek("b") is None
+        return tile(2)
+
+    cache.get("b", make)

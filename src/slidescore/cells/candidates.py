@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from slidescore.assay.model import Channel, Classical
 from slidescore.cells.appearance import ChannelPlanes, look_at
+from slidescore.cells.boxes import bounding_boxes
 from slidescore.kernels import kernel
 
 Plane = NDArray[np.float32]
@@ -152,42 +153,6 @@ def _part_with_seed(labels: Labels, seeds: Labels, n: int) -> Labels:
         # A filled hole may hold another nucleus; it keeps its pixels.
         out[window][(filled > 0) & ((labels[window] == k) | (labels[window] == 0))] = k
     return out
-
-
-def bounding_boxes(labels: Labels, n: int) -> NDArray[np.int64]:
-    """Return the half-open box (y0, x0, y1, x1) of each label; int64, (n + 1, 4); empty labels have y1 <= y0."""
-    return _boxes(labels, n)  # type: ignore[no-any-return]
-
-
-@kernel
-def _boxes(labels: NDArray[np.int32], n: int) -> NDArray[np.int64]:
-    boxes = np.zeros((n + 1, 4), dtype=np.int64)
-    boxes[:, 0] = labels.shape[0]
-    boxes[:, 1] = labels.shape[1]
-    for y in range(labels.shape[0]):
-        row = labels[y]
-        x = 0
-        while x < row.size:
-            # Most pixels are of no label; eight of them are passed over at once.
-            if (
-                x + 8 <= row.size
-                and (row[x] | row[x + 1] | row[x + 2] | row[x + 3] | row[x + 4] | row[x + 5] | row[x + 6] | row[x + 7])
-                == 0
-            ):
-                x += 8
-                continue
-            k = row[x]
-            begin = x
-            x += 1
-            if k <= 0:
-                continue
-            while x < row.size and row[x] == k:
-                x += 1
-            boxes[k, 0] = min(boxes[k, 0], y)
-            boxes[k, 1] = min(boxes[k, 1], begin)
-            boxes[k, 2] = y + 1
-            boxes[k, 3] = max(boxes[k, 3], x)
-    return boxes
 
 
 def judge_candidates(labels: Labels, planes: ChannelPlanes, mpp: float, p: Classical, shape: Channel) -> Candidates:

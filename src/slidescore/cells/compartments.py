@@ -17,7 +17,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from slidescore.cells.candidates import bounding_boxes
+from slidescore.cells.boxes import bounding_boxes, no_boxes, widen
 from slidescore.cells.growing import MARGIN, Growth, grow_nuclei
 from slidescore.cells.rims import find_rims
 from slidescore.kernels import kernel
@@ -245,8 +245,7 @@ def _cut(
     end: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Take from each cell what lies beyond its reach; returns boxes around what was there, int64, (n + 1, 4)."""
-    boxes = np.zeros((middles.shape[0], 4), np.int64)
-    boxes[:, 0], boxes[:, 1] = cells.shape
+    boxes: NDArray[np.int64] = no_boxes(middles.shape[0] - 1, *cells.shape)
     for y in range(cells.shape[0]):
         for run in range(first[y], first[y + 1]):
             a, b = begin[run], end[run]
@@ -259,8 +258,7 @@ def _cut(
                     i += 1
                 if label == 0:
                     continue
-                boxes[label, 0], boxes[label, 1] = min(boxes[label, 0], y), min(boxes[label, 1], a + left)
-                boxes[label, 2], boxes[label, 3] = y + 1, max(boxes[label, 3], a + i)
+                widen(boxes, label, y, a + left, a + i)
                 if shorter[label]:
                     _cut_stretch(of_cells[left:i], d[left:i], label, a + left, y, middles[label], reach[label])
     return boxes

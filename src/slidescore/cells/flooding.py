@@ -10,6 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from slidescore.cells.boxes import AT_ONCE, no_boxes, nothing_ahead, widen
 from slidescore.cells.parts import unite
 from slidescore.kernels import kernel
 
@@ -21,8 +22,6 @@ OPEN, RIM = 1, 2
 the left, the right and the lower one."""
 SHARED = -1
 """In place of a label: the part of the mask holds seeds of several."""
-AT_ONCE = 8
-"""Pixels outside of the mask that are passed over at once."""
 
 
 def flood(height: NDArray[np.float32], seeds: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -70,8 +69,7 @@ def rise(
     # In the order in which neighbours are asked.
     for number, rim in enumerate((state[0], state[:, 0], state[:, -1], state[-1])):
         rim |= RIM << number
-    boxes = np.zeros((n + 1, 4), np.int64)
-    boxes[:, :2] = mask.shape
+    boxes: NDArray[np.int64] = no_boxes(n, *mask.shape)
     begin, end, part = _list_parts(np.ascontiguousarray(mask))
     _rise(
         np.ascontiguousarray(height).reshape(-1), labels.reshape(-1), state.reshape(-1), mask.shape[1],
@@ -96,9 +94,7 @@ def _list_parts(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.
     for y in range(rows):
         row, here, x = mask[y], n, 0
         while x < columns:
-            if x + AT_ONCE <= columns and not (
-                row[x] | row[x + 1] | row[x + 2] | row[x + 3] | row[x + 4] | row[x + 5] | row[x + 6] | row[x + 7]
-            ):
+            if nothing_ahead(row, x):
                 x += AT_ONCE
                 continue
             if not row[x]:
@@ -162,8 +158,7 @@ def _rise(
         if label > 0:
             labels[begin[i] : end[i]] = label
             y = begin[i] // columns
-            boxes[label, 0], boxes[label, 1] = min(boxes[label, 0], y), min(boxes[label, 1], begin[i] - y * columns)
-            boxes[label, 2], boxes[label, 3] = y + 1, max(boxes[label, 3], end[i] - y * columns)
+            widen(boxes, label, y, begin[i] - y * columns, end[i] - y * columns)
     head, tail = np.full(N_STEPS, -1, dtype=np.int32), np.full(N_STEPS, -1, dtype=np.int32)
     pixel, after, own_seeds = np.empty(labels.size, np.int32), np.empty(labels.size, np.int32), np.empty_like(seeds)
     ways = np.array([-columns, -1, 1, columns])
@@ -179,8 +174,7 @@ def _rise(
         for k in range(n):
             label, y = labels[pixel[k]], np.int64(pixel[k]) // columns
             x = np.int64(pixel[k]) - y * columns
-            boxes[label, 0], boxes[label, 1] = min(boxes[label, 0], y), min(boxes[label, 1], x)
-            boxes[label, 2], boxes[label, 3] = max(boxes[label, 2], y + 1), max(boxes[label, 3], x + 1)
+            widen(boxes, label, y, x, x + 1)
 
 
 @kernel

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from slidescore.cells.candidates import bounding_boxes
+from slidescore.cells.boxes import bounding_boxes
 from slidescore.cells.compartments import Compartments
 from slidescore.kernels import kernel
 from slidescore.stain import StainPlanes

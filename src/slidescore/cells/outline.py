@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slidescore.cells.candidates import bounding_boxes
+from slidescore.cells.boxes import bounding_boxes
 from slidescore.cells.tracing import trace
 
 INT16 = np.iinfo(np.int16)

@@ -28,6 +28,7 @@ VERBS = {
     "score": "Score slides and directories of slides into a run folder.",
     "info": "Show what a slide file is and how it would be read.",
     "rescore": "Apply another assay to a run's measurements, without reading pixels.",
+    "review": "Look at slides in the browser, correct cells, sign off; check and export the reviews.",
     "train": "Train models from labels, such as a study's tumor model.",
     "verify": "Score a run's cells again, and check every byte of it.",
     "export": "Write the cells of a run as CSV or QuPath GeoJSON.",

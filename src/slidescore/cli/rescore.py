@@ -17,16 +17,23 @@ from slidescore.report.lease import refuse_if_held
 @click.option("--assay", help="Name of a shipped assay, or an assay file.  [default: the run's own]")
 @click.option("--tumor-model", type=click.Path(path_type=Path), help="Model of 'slidescore train tumor'.")
 @click.option("--key", type=click.Path(path_type=Path), help="Key file of a run of pseudonyms, to draw pictures.")
+@click.option("--with-reviews", is_flag=True, help="Add the reviewed scores to scores.csv, and take the reviews along.")
 @click.option("--overwrite", is_flag=True, help="Write over another assay's results.")
 def rescore(
-    run: Path, out: Path, assay: str | None, tumor_model: Path | None, key: Path | None, overwrite: bool
+    run: Path,
+    out: Path,
+    assay: str | None,
+    tumor_model: Path | None,
+    key: Path | None,
+    with_reviews: bool,
+    overwrite: bool,
 ) -> int:
-    """Score the measurements of RUN under another assay or with a tumor model, without reading pixels.
+    """Score the measurements of RUN under another assay, with a tumor model or its reviews, without reading pixels.
 
     Thresholds, cut-offs, the score and the tumor rule may differ. What changes a measurement needs 'slidescore score'.
     """
-    if assay is None and tumor_model is None:
-        raise click.UsageError("nothing to change: give --assay, --tumor-model, or both")
+    if assay is None and tumor_model is None and not with_reviews:
+        raise click.UsageError("nothing to change: give --assay, --tumor-model or --with-reviews")
     # Before anything heavy is loaded: who comes second is told at once.
     refuse_if_held(out)
     from slidescore.cli.tables import print_failures, print_scores
@@ -41,6 +48,7 @@ def rescore(
         assay,
         tumor_model=tumor_model,
         key_file=key,
+        with_reviews=with_reviews,
         overwrite=overwrite,
         command=("slidescore", *sys.argv[1:]),
         on_slide=say,
@@ -48,6 +56,9 @@ def rescore(
     for warning in summary.warnings:
         click.echo(f"warning: {warning}", err=True)
     print_scores(summary)
+    if with_reviews:
+        n = sum(row["review_state"] not in (None, "unreviewed") for row in summary.rows)
+        click.echo(f"Reviews: of {n} of {len(summary.rows)} slides; scores.csv and report have the reviewed scores.")
     if summary.failed:
         print_failures(summary)
         return EXIT_SOME_FAILED

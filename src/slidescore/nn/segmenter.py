@@ -130,19 +130,22 @@ class NetworkSegmenter:
         """
         rgb = _padded(rgb)
         if self.gatherer is not None:
-            found = [self.gatherer.compute(image) for image in rgb]
-            gathered = {name: np.stack([shapes[k] for shapes, _ in found]) for k, name in enumerate(SHAPE_MAPS)}
-            of_types = np.stack([each for _, each in found])
-            return Maps(gathered["center"], gathered["foreground"], gathered["distance"], of_types)
+            maps, typed = _gathered(self.gatherer, rgb)
+        else:
+            maps, typed = self._computed(rgb)
+        named = dict(zip(SHAPE_MAPS, maps, strict=True))
+        return Maps(named["center"], named["foreground"], named["distance"], typed)
+
+    def _computed(self, rgb: NDArray[np.uint8]) -> tuple[Float, Float]:
+        """Compute padded images in this thread; float32, (3, N, H, W) in the order of SHAPE_MAPS and (N, 4, h, w)."""
         with memory_of(self.device), torch.inference_mode():
             shapes, types = self.network.folded(self._input(rgb))
             maps, finite = _unfolded(shapes)
             finite = finite and _is_finite(types)
-            typed = calibrated(types.float(), self.calibration).cpu().numpy()
+            typed: Float = calibrated(types.float(), self.calibration).cpu().numpy()
         if not finite:
             raise not_finite(self.device)
-        named = dict(zip(SHAPE_MAPS, maps, strict=True))
-        return Maps(named["center"], named["foreground"], named["distance"], typed)
+        return maps, typed
 
     def _input(self, rgb: NDArray[np.uint8]) -> torch.Tensor:
         """Return what the network is given, (N, 3, H, W), in its precision."""
@@ -197,6 +200,16 @@ def make_segmenter(model: Model, device: Device, frame: Frame | None = None) -> 
         runner = BatchRunner(network, device, partial(calibrated, calibration=calibration))
         gatherer = Gatherer(runner, frame=frame)
     return NetworkSegmenter(model.digest, device, network, decode, calibration, gatherer=gatherer)
+
+
+def _gathered(gatherer: Gatherer, rgb: NDArray[np.uint8]) -> tuple[Float, Float]:
+    """Compute padded images with those of other threads; float32, (3, N, H, W) and (N, 4, h, w)."""
+    found = [gatherer.compute(image) for image in rgb]
+    if len(found) == 1:
+        # Nearly always; what the gatherer gives is this thread's own.
+        [(shapes, types)] = found
+        return shapes[:, None], types[None]
+    return np.stack([shapes for shapes, _ in found], axis=1), np.stack([types for _, types in found])
 
 
 def _is_finite(values: torch.Tensor) -> bool:

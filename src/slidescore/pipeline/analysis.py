@@ -139,11 +139,7 @@ def analyze_slide(
         )  # fmt: skip
         give_back_freed_memory()
         share = _Threads(threads, allowed, extra_threads(planned))
-        # Nothing else holds the tiles that are kept from before: their tables go when they are joined.
-        results = _finish_tiles(
-            readers, context, share, journal.open(planned, context) if journal else {}, journal, on_progress,
-            shuffle_seed,
-        )  # fmt: skip
+        results = _finish_tiles(readers, context, share, planned, journal, on_progress, shuffle_seed)
         joined = join_tiles(_seen_cells(results), duplicate_um=assay.tiles.duplicate_um, mpp=survey.resolution.mpp)
         # The tiles' own tables are as large as the joined one.
         results = [replace(result, cells=NO_CELLS) for result in results]
@@ -216,16 +212,17 @@ def _finish_tiles(
     readers: ReaderPool,
     context: TileContext,
     threads: _Threads,
-    kept: dict[int, TileResult],
+    planned: SegmenterPlan,
     journal: TileJournal | None,
     on_progress: Progress | None,
     shuffle_seed: int | None,
 ) -> list[TileResult]:
     """Score the tiles that are not kept from before; return all of them in the order of the plan."""
-    to_do = [spec for spec in context.plan.in_strips() if spec.index not in kept]
+    results = journal.open(planned, context) if journal else {}
+    to_do = [spec for spec in context.plan.in_strips() if spec.index not in results]
     if shuffle_seed is not None:
         random.Random(shuffle_seed).shuffle(to_do)
-    results, n_cells = dict(kept), sum(result.cells.owned.num_rows for result in kept.values())
+    n_cells = sum(result.cells.owned.num_rows for result in results.values())
     score = partial(_score_or_fail, readers, context)
     with closing(in_order(score, to_do, most=threads.most + threads.extra, allowed=threads.now)) as finished:
         for result in finished:

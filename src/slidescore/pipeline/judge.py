@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,6 +21,7 @@ from slidescore.qc.checks import (
     sort_flags,
     worst_level,
 )
+from slidescore.qc.coverage import share_areas, slide_coverage
 from slidescore.qc.stain_check import wrong_stain
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
 from slidescore.scoring import Call, CallLabel, Coverage, Scores, make_call, score_cells, score_control
@@ -147,23 +147,16 @@ def judge_slide(analysis: SlideAnalysis, assay: Assay, identity: SlideIdentity) 
     return SlideResult(record, cells, judged, tiles, assay)
 
 
-def slide_coverage(tiles: pa.Table) -> Coverage:
-    """Sum the ledger up to the coverage of a slide."""
-    tissue = tiles.column("tissue_um2").to_numpy()
-    failed = np.array([status == "failed" for status in tiles.column("status").to_pylist()], dtype=bool)
-    areas = AreaSums(
-        float(tissue.sum()),
-        float(tiles.column("scored_um2").to_numpy().sum()),
-        float(tiles.column("excluded_um2").to_numpy().sum()),
-        float(tiles.column("missing_um2").to_numpy().sum()),
+def _part_coverage(areas: AreaSums) -> Coverage:
+    """Put the areas of a part of a slide as shares; failed is what is neither scored, nor excluded, nor missing."""
+    failed_um2 = areas.tissue_um2 - areas.scored_um2 - areas.excluded_um2 - areas.missing_um2
+    return share_areas(
+        areas.tissue_um2,
+        scored_um2=areas.scored_um2,
+        excluded_um2=areas.excluded_um2,
+        failed_um2=max(0.0, failed_um2),
+        missing_um2=areas.missing_um2,
     )
-    return _coverage(areas, failed_um2=float(tissue[failed].sum()))
-
-
-def _coverage(areas: AreaSums, *, failed_um2: float) -> Coverage:
-    tissue = areas.tissue_um2
-    whole = tissue or 1.0
-    return Coverage(tissue, areas.scored_um2, areas.excluded_um2 / whole, failed_um2 / whole, areas.missing_um2 / whole)
 
 
 def _region_rows(
@@ -177,9 +170,7 @@ def _region_rows(
     region = judged.column("region")
     rows = []
     for name, areas in analysis.region_areas.items():
-        # A region's failed share is what is neither scored, nor excluded, nor without pixels.
-        failed = areas.tissue_um2 - areas.scored_um2 - areas.excluded_um2 - areas.missing_um2
-        coverage = _coverage(areas, failed_um2=max(0.0, failed))
+        coverage = _part_coverage(areas)
         scores = score_cells(judged, assay, only=pc.fill_null(pc.equal(region, name), False).to_numpy())
         call = make_call(scores, coverage, assay, refusal)
         flags = check_slide(analysis.facts, measures, coverage, call, assay)
@@ -195,9 +186,7 @@ def _control_rows(
     """Fill the rows of on-slide control tissue: scores without a call, for a cut-off is about tumors."""
     rows = []
     for name, values in analysis.facts["control_areas"].items():
-        areas = AreaSums(*values)
-        failed = areas.tissue_um2 - areas.scored_um2 - areas.excluded_um2 - areas.missing_um2
-        coverage = _coverage(areas, failed_um2=max(0.0, failed))
+        coverage = _part_coverage(AreaSums(*values))
         scores = score_control(judged, assay, name)
         no_call = Call(CallLabel.NOT_EVALUABLE, refusal or ("" if scores.n_cells else "no cells"), "", "")
         row = _row(identity, analysis.facts, scores, coverage, no_call, [], assay)

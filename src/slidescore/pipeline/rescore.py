@@ -18,6 +18,7 @@ from slidescore.assay import (
     load_tumor_model,
     with_tumor_model,
 )
+from slidescore.audit.reviewed import REVIEWED_COLUMNS
 from slidescore.cells import CELL_SCHEMA
 from slidescore.errors import AssayError, InputError, RunFolderError, SlideOpenError, SlidescoreError
 from slidescore.pipeline.analysis import SlideAnalysis
@@ -26,6 +27,7 @@ from slidescore.pipeline.judge import SlideIdentity, judge_slide
 from slidescore.pipeline.pseudonyms import KeyRow, read_key_file, refuse_mixed_names
 from slidescore.pipeline.publish import TABLES, write_cohort_page, write_slide_pictures
 from slidescore.pipeline.readers import PictureReader
+from slidescore.pipeline.reviews import add_reviews, refuse_reviews
 from slidescore.pipeline.tile_parts import AreaSums
 from slidescore.pipeline.tile_table import TILE_SCHEMA
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
@@ -51,6 +53,7 @@ def rescore(
     *,
     tumor_model: str | Path | None = None,
     key_file: str | Path | None = None,
+    with_reviews: bool = False,
     overwrite: bool = False,
     command: tuple[str, ...] = (),
     on_slide: Callable[[int, int, str], None] | None = None,
@@ -72,6 +75,9 @@ def rescore(
         File of a tumor model, which then decides which cells are tumor cells.
     key_file
         Key file of a run of pseudonyms, which says where the slides are; without it no picture is drawn.
+    with_reviews
+        Take the run's reviews along, and add the columns `slidescore.audit.reviewed.REVIEWED_COLUMNS` to scores.csv;
+        the assay must then stay the run's own.
     overwrite
         Take up a folder that holds results of another assay.
     command
@@ -83,11 +89,13 @@ def rescore(
     ------
     AssayError
         If the new assay differs left of the wall: that needs a new score. If the tumor model is none, or was trained on
-        cells measured otherwise. In both cases before `out` is made.
+        cells measured otherwise. If the run's reviews are asked for under another assay. In all cases before `out` is
+        made.
     InputError
         If the key file is none, or the run has names of its own.
     RunFolderError
-        If `run` is no run folder, its measurements were changed since they were written, or `out` cannot be written.
+        If `run` is no run folder, its measurements were changed since they were written, or `out` cannot be written. If
+        reviews are asked for, and there are none, they were changed, or `out` has some that the run does not have.
     """
     source = RunFolder(Path(run))
     loaded = _new_assay(source, assay, tumor_model)
@@ -99,6 +107,9 @@ def rescore(
     refuse_mixed_names(Path(out), pseudonymized=bool(old_run.get("pseudonymized")))
     for old in results:
         refuse_other_cells(loaded.assay, old["model"]["digest"])
+    if with_reviews:
+        refuse_reviews(source, Path(out), loaded)
+    warnings: list[str] = []
     target = open_run_folder(Path(out), loaded, overwrite=overwrite)
     with held(target) as lease:
         remove_digests(target.path)
@@ -109,13 +120,15 @@ def rescore(
                 on_slide(number, len(results), old["file"])
             records[old["slide_id"]] = _rescore_slide(source, target, old, loaded.assay, old_run, known)
         rows = _rows(source, records, loaded.assay, old_run)
-        write_csv(target.path / "scores.csv", SCORE_COLUMNS, rows)
+        if with_reviews:
+            rows, warnings = add_reviews(source, target, rows, loaded.assay)
+        write_csv(target.path / "scores.csv", (*SCORE_COLUMNS, *(REVIEWED_COLUMNS if with_reviews else ())), rows)
         scored = [records[row["slide_id"]] for row in rows if row["slide_id"] in records]
         regions = [region for record in scored for region in record["regions"]]
         write_csv(target.path / "regions.csv", REGION_COLUMNS, regions)
         write_cohort_page(target, rows)
         write_digests(target.path)
-    return RunSummary(target.path, tuple(rows), 0, (lease.note,) if lease.note else ())
+    return RunSummary(target.path, tuple(rows), 0, (*((lease.note,) if lease.note else ()), *warnings))
 
 
 def _new_assay(
@@ -244,10 +257,12 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """Keep the order of the old table; a slide that failed there, or has no result of that run, has failed here too."""
     rows = []
-    for old in read_rows(source.path / "scores.csv", SCORE_COLUMNS):
+    for old in read_rows(source.path / "scores.csv", SCORE_COLUMNS, optional=REVIEWED_COLUMNS):
         if old["slide_id"] in records:
             rows.append(records[old["slide_id"]]["scores"])
         else:
+            # Reviewed columns of the old table are no part of the new one.
+            old = {name: old[name] for name in SCORE_COLUMNS}
             failed = old if old["status"] == "failed" else _not_reached(old, run)
             rows.append(
                 failed

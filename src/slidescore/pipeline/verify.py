@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from slidescore.assay import Assay, assay_digest
+from slidescore.audit.reviewed import REVIEWED_COLUMNS
 from slidescore.cells import ClassicalSegmenter
 from slidescore.errors import RunFolderError, SlidescoreError
 from slidescore.pipeline.differences import brief, differing
@@ -22,6 +23,7 @@ from slidescore.pipeline.rescore import load_analysis
 from slidescore.pipeline.segmenters import check_model
 from slidescore.pipeline.verify_exports import check_exports
 from slidescore.pipeline.verify_files import FileCheck, check_files
+from slidescore.pipeline.verify_reviews import check_reviewed_run
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
 from slidescore.report.digests import DIGESTS_FILE
 from slidescore.report.files import cell_text, read_json
@@ -121,10 +123,11 @@ def verify_run(run: str | Path, *, on_slide: Callable[[int, int, str], None] | N
         findings.unreadable("run.json", error)
     else:
         _check_run(content, assay, findings)
-        _check_slides(folder, content, assay, findings, on_slide)
+        rows = _check_slides(folder, content, assay, findings, on_slide)
+        reviews = check_reviewed_run(folder, rows, findings.judged, assay)
         exports = check_exports(folder, findings.judged, findings.changed, assay)
-        findings.differences += exports.differences
-        findings.notes += exports.notes
+        findings.differences += reviews.differences + exports.differences
+        findings.notes += reviews.notes + exports.notes
     return Verification(
         tuple(findings.differences), tuple(findings.notes), len(findings.judged), files.n_files, files.digest
     )
@@ -169,13 +172,13 @@ def _check_slides(
     assay: Assay,
     findings: _Findings,
     on_slide: Callable[[int, int, str], None] | None,
-) -> None:
-    """Score every slide again, and hold its result and the tables against that."""
+) -> list[dict[str, str | None]]:
+    """Score every slide again, hold its result and the tables against that, and return the rows of scores.csv."""
     try:
-        rows = read_rows(folder.path / "scores.csv", SCORE_COLUMNS)
+        rows = read_rows(folder.path / "scores.csv", SCORE_COLUMNS, optional=REVIEWED_COLUMNS)
     except RunFolderError as error:
         findings.unreadable("scores.csv", error)
-        return
+        return []
     _check_names(rows, list(_part(run, "slides")), findings)
     for path in sorted(folder.path.glob("slides/*/result.json")):
         if path.parent.name not in _part(run, "slides"):
@@ -197,6 +200,7 @@ def _check_slides(
         findings.unreadable("regions.csv", error)
     else:
         _check_regions(regions, rows, findings)
+    return rows
 
 
 def _check_names(rows: Sequence[Row], slide_ids: Sequence[str], findings: _Findings) -> None:

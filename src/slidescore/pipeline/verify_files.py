@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from slidescore.audit.log import LOG_FILE
 from slidescore.errors import RunFolderError
 from slidescore.report.digests import DIGESTS_FILE, RUN_FILES, SEAL, is_sealed, read_digests
 from slidescore.report.files import read_json, sha256_of
@@ -60,7 +61,8 @@ def check_files(run: Path) -> FileCheck:
     check = FileCheck()
     listed = _read_list(run, check)
     expected = dict(listed or {})
-    known = {DIGESTS_FILE, *(() if listed else RUN_FILES)}
+    # Reviews go on after the list was written; their log vouches for itself.
+    known = {DIGESTS_FILE, LOG_FILE, *(() if listed else RUN_FILES)}
     for name, digests in _slide_digests(run, check):
         known.add(name)
         if listed is not None and name not in listed:
@@ -134,7 +136,9 @@ def _report_stranger(run: Path, name: str, check: FileCheck) -> None:
     if name in check.changed or (of_a_slide and result in check.changed):
         # What its result.json held of it is lost, which is said already.
         return
-    if name in (LEASE_NAME, LOCK_NAME):
+    if name == f"{LOG_FILE}-journal":
+        check.notes.append("a review is being stored, or was stopped hard; the log is put right when it is next opened")
+    elif name in (LEASE_NAME, LOCK_NAME):
         check.notes.append("the run was stopped hard, or another machine is writing to it")
     elif _WORK in parts and not (run.joinpath(*parts[: parts.index(_WORK)]) / _RESULT).is_file():
         check.notes.append(f"{'/'.join(parts[: parts.index(_WORK) + 1])} holds the work of a stopped run")

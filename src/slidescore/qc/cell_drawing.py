@@ -27,36 +27,65 @@ _BUCKET_L0: Final = 512
 
 @dataclass(frozen=True, slots=True)
 class CellDrawing:
-    """Cells ready to be drawn, sorted by square bucket of `_BUCKET_L0` level-0 px (row, then column).
+    """Cells ready to be drawn, in the order of their table.
 
     Attributes
     ----------
     x_l0, y_l0
-        float64, (N,), centroids.
+        float32, (N,), centroids.
     kind
         uint8, (N,): 0 to 3 for the bin of a counted tumor cell, `OTHER_KIND`, or `EXCLUDED_KIND`.
+    outlines
+        What is drawn around them.
+    buckets
+        Which cells lie where.
+    """
+
+    x_l0: NDArray[np.float32]
+    y_l0: NDArray[np.float32]
+    kind: NDArray[np.uint8]
+    outlines: Outlines
+    buckets: Buckets
+
+
+@dataclass(frozen=True, slots=True)
+class Outlines:
+    """Outlines of cells.
+
+    Attributes
+    ----------
     starts, points
-        int64, (N + 1,), into int16, (M, 2): outline as dx, dy in level-0 px from the centroid; may be empty.
+        int64, (N + 1,), into int8 or int16, (M, 2): outline as dx, dy in level-0 px from the centroid; may be empty.
     box
         int16, (N, 4): least dx, least dy, greatest dx, greatest dy of the outline.
-    bucket_starts
-        int64, (rows * columns + 1,): where each bucket's cells begin.
-    columns, rows
-        Number of buckets across and down.
     reach_l0
         Greatest distance of an outline point from its centroid, along x or y.
     """
 
-    x_l0: NDArray[np.float64]
-    y_l0: NDArray[np.float64]
-    kind: NDArray[np.uint8]
     starts: NDArray[np.int64]
-    points: NDArray[np.int16]
+    points: NDArray[np.int8] | NDArray[np.int16]
     box: NDArray[np.int16]
-    bucket_starts: NDArray[np.int64]
+    reach_l0: int
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """Cells sorted into squares of `_BUCKET_L0` level-0 px.
+
+    Attributes
+    ----------
+    members
+        int32, (N,): numbers of the cells, by row, then column of their square.
+    starts
+        int64, (rows * columns + 1,): where each square's cells begin in `members`.
+    columns, rows
+        Number of squares across and down.
+    """
+
+    members: NDArray[np.int32]
+    starts: NDArray[np.int64]
     columns: int
     rows: int
-    reach_l0: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +111,32 @@ def prepare_cells(cells: pa.Table, assay: Assay, *, outline: Literal["cell", "nu
     bins, _ = cell_bins(cells, assay, assay.score.compartment)
     kind = np.where(tumor_cells(cells, assay), bins, OTHER_KIND).astype(np.uint8)
     kind[~counted_cells(cells)] = EXCLUDED_KIND
-    x, y = floats(cells, "x").astype(np.float64), floats(cells, "y").astype(np.float64)
-    column, row = (np.maximum(values // _BUCKET_L0, 0).astype(np.int64) for values in (x, y))
+    x, y = floats(cells, "x"), floats(cells, "y")
+    outlines = prepare_outlines(*unpack_outlines(cells.column(f"{outline}_outline")))
+    return CellDrawing(x, y, kind, outlines, prepare_buckets(x, y))
+
+
+def prepare_outlines(starts: NDArray[np.int64], points: NDArray[np.int8] | NDArray[np.int16]) -> Outlines:
+    """Bound the outlines; arguments as in `Outlines`."""
+    boxes = np.zeros((len(starts) - 1, 4), np.int16)
+    some = np.flatnonzero(np.diff(starts))
+    if some.size:
+        boxes[some, :2] = np.minimum.reduceat(points, starts[some])
+        boxes[some, 2:] = np.maximum.reduceat(points, starts[some])
+    return Outlines(starts, points, boxes, int(np.abs(boxes.astype(np.int32)).max(initial=0)))
+
+
+def prepare_buckets(x_l0: NDArray[np.float32], y_l0: NDArray[np.float32]) -> Buckets:
+    """Sort cells into squares by their centroids; those left of or above the slide go to its first ones."""
+    column, row = (np.maximum(values // _BUCKET_L0, 0).astype(np.int32) for values in (x_l0, y_l0))
     columns, rows = int(column.max(initial=0)) + 1, int(row.max(initial=0)) + 1
     bucket = row * columns + column
-    order = np.argsort(bucket, kind="stable")
-    starts, points = unpack_outlines(cells.column(f"{outline}_outline"))
-    starts, points = _reorder(starts, points, order)
-    return CellDrawing(
-        x_l0=x[order],
-        y_l0=y[order],
-        kind=kind[order],
-        starts=starts,
-        points=points,
-        box=_boxes(starts, points),
-        bucket_starts=np.concatenate([[0], np.cumsum(np.bincount(bucket, minlength=rows * columns))]).astype(np.int64),
+    counts = np.bincount(bucket, minlength=rows * columns)
+    return Buckets(
+        members=np.argsort(bucket, kind="stable").astype(np.int32),
+        starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         columns=columns,
         rows=rows,
-        reach_l0=int(np.abs(points.astype(np.int32)).max(initial=0)),
     )
 
 
@@ -121,34 +158,14 @@ def prepare_areas(geometries: Iterable[shapely.Geometry], *, merge: bool = False
 
 
 def cells_near(
-    cells: CellDrawing, x0_l0: float, y0_l0: float, x1_l0: float, y1_l0: float, *, reach_l0: float
-) -> NDArray[np.int64]:
-    """Find the cells in the buckets that a rectangle, widened by `reach_l0`, touches; int64, in drawing order."""
+    buckets: Buckets, x0_l0: float, y0_l0: float, x1_l0: float, y1_l0: float, *, reach_l0: float
+) -> NDArray[np.int32]:
+    """Find the cells in the squares that a rectangle, widened by `reach_l0`, touches; int32, square by square."""
     first_column, first_row = (max(0, int((value - reach_l0) // _BUCKET_L0)) for value in (x0_l0, y0_l0))
-    last_column = min(cells.columns - 1, int((x1_l0 + reach_l0) // _BUCKET_L0))
-    last_row = min(cells.rows - 1, int((y1_l0 + reach_l0) // _BUCKET_L0))
+    last_column = min(buckets.columns - 1, int((x1_l0 + reach_l0) // _BUCKET_L0))
+    last_row = min(buckets.rows - 1, int((y1_l0 + reach_l0) // _BUCKET_L0))
     if first_column > last_column or first_row > last_row:
-        return np.empty(0, np.int64)
-    first = np.arange(first_row, last_row + 1) * cells.columns + first_column
-    starts, stops = cells.bucket_starts[first], cells.bucket_starts[first + last_column - first_column + 1]
-    return np.concatenate([np.arange(a, b) for a, b in zip(starts, stops, strict=True)])
-
-
-def _reorder(
-    starts: NDArray[np.int64], points: NDArray[np.int16], order: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
-    """Bring ragged outlines into another order."""
-    lengths = np.diff(starts)[order]
-    stops = np.cumsum(lengths)
-    which = np.arange(len(points)) + np.repeat(starts[:-1][order] - (stops - lengths), lengths)
-    return np.concatenate([[0], stops]).astype(np.int64), points[which]
-
-
-def _boxes(starts: NDArray[np.int64], points: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Bound each outline; int16, (N, 4), zeros where there are no points."""
-    boxes = np.zeros((len(starts) - 1, 4), np.int16)
-    some = np.flatnonzero(np.diff(starts))
-    if some.size:
-        boxes[some, :2] = np.minimum.reduceat(points, starts[some])
-        boxes[some, 2:] = np.maximum.reduceat(points, starts[some])
-    return boxes
+        return np.empty(0, np.int32)
+    first = np.arange(first_row, last_row + 1) * buckets.columns + first_column
+    starts, stops = buckets.starts[first], buckets.starts[first + last_column - first_column + 1]
+    return np.concatenate([buckets.members[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)])

@@ -20,6 +20,12 @@ from slidescore.scoring import Call, CallLabel, Coverage
 Level = Literal["info", "warn", "fail"]
 
 
+FAILURES = frozenset({"not_evaluable", "levels_differ"})
+"""Names of the findings that speak against a score altogether."""
+REMARKS = frozenset({"resolution_supplied", "decoded_exactly", "artifacts", "tumor_not_identified"})
+"""Names of the findings that only say how it was made; all others are warnings."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flag:
     """One finding: a name for tables, a level, and a sentence for people."""
@@ -60,6 +66,11 @@ def sort_flags(flags: Sequence[Flag]) -> list[Flag]:
     """Put the worst first, and leave the order as it is otherwise."""
     order = {"fail": 0, "warn": 1, "info": 2}
     return sorted(flags, key=lambda flag: order[flag.level])
+
+
+def usual_level(name: str) -> Level:
+    """Return the level of a finding by its name, for tables that hold names only."""
+    return "fail" if name in FAILURES else "info" if name in REMARKS else "warn"
 
 
 def worst_level(flags: list[Flag]) -> str:

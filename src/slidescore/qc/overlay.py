@@ -6,6 +6,7 @@ the outer edge of the first pixel, as QuPath's; its centre lies at 0.5.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +36,9 @@ __all__ = [
     "CellDrawing",
     "draw_discs",
     "draw_overlay",
+    "paint_borders",
+    "paint_hatch",
+    "paint_outlines",
     "prepare_areas",
     "prepare_cells",
 ]
@@ -57,6 +61,7 @@ _SHIFT: Final = 8
 # An outline that runs exactly between two pixels is drawn on the one inside, on every side of the cell.
 _INWARDS_PX: Final = 1 / 16
 _HATCH_PERIOD_PX: Final = 12
+_ROI_PX: Final = 2
 _STIPPLE_PERIOD_PX: Final = 4
 _STIPPLE_ON_PX: Final = 2
 _CLIP_MARGIN_PX: Final = 8
@@ -95,14 +100,16 @@ def draw_overlay(
     thickness_px
         Width of a cell's outline.
     """
-    frame = _Frame(x0_l0, y0_l0, l0_per_px)
+    size_px = rgb.shape[1], rgb.shape[0]
     if hatched is not None:
-        _hatch(rgb, frame, hatched)
+        rgb[paint_hatch(size_px, x0_l0, y0_l0, l0_per_px, hatched)] = HATCH_COLOUR
     if roi is not None:
-        for rings in _rings_inside(rgb, frame, roi):
-            cv2.polylines(rgb, rings, True, ROI_COLOUR, 2, cv2.LINE_AA, _SHIFT)
+        for rings in _rings_inside(size_px, _Frame(x0_l0, y0_l0, l0_per_px), roi):
+            cv2.polylines(rgb, rings, True, ROI_COLOUR, _ROI_PX, cv2.LINE_AA, _SHIFT)
     if cells is not None:
-        _draw_outlines(rgb, frame, cells, thickness_px)
+        kinds = paint_outlines(size_px, x0_l0, y0_l0, l0_per_px, cells, thickness_px=thickness_px)
+        drawn = kinds > 0
+        rgb[drawn] = np.array(KIND_COLOURS, np.uint8)[kinds[drawn] - 1]
 
 
 def draw_discs(
@@ -130,10 +137,10 @@ def draw_discs(
     """
     height, width = rgb.shape[:2]
     region = (x0_l0, y0_l0, x0_l0 + width * l0_per_px, y0_l0 + height * l0_per_px)
-    near = cells_near(cells, *region, reach_l0=radius_l0)
+    near = cells_near(cells.buckets, *region, reach_l0=radius_l0)
     near = near[cells.kind[near] != EXCLUDED_KIND]
-    x_px = (cells.x_l0[near] - x0_l0) / l0_per_px
-    y_px = (cells.y_l0[near] - y0_l0) / l0_per_px
+    x_px = (cells.x_l0[near].astype(np.float64) - x0_l0) / l0_per_px
+    y_px = (cells.y_l0[near].astype(np.float64) - y0_l0) / l0_per_px
     radius_px = radius_l0 / l0_per_px
     if radius_px < _MIN_DISC_PX:
         inside = (x_px >= 0) & (y_px >= 0) & (x_px < width) & (y_px < height)
@@ -162,45 +169,74 @@ class _Frame:
         return np.rint(px * (1 << _SHIFT)).astype(np.int32)
 
 
-def _draw_outlines(rgb: Image, frame: _Frame, cells: CellDrawing, thickness_px: int) -> None:
-    height, width = rgb.shape[:2]
-    scale = frame.l0_per_px
-    end_x, end_y = frame.x0_l0 + width * scale, frame.y0_l0 + height * scale
-    near = cells_near(cells, frame.x0_l0, frame.y0_l0, end_x, end_y, reach_l0=cells.reach_l0 + scale * thickness_px)
-    near = near[_touches(cells, near, frame, (width, height), thickness_px)]
+def paint_outlines(
+    size_px: tuple[int, int],
+    x0_l0: float,
+    y0_l0: float,
+    l0_per_px: float,
+    cells: CellDrawing,
+    *,
+    thickness_px: int | tuple[int, ...] = 1,
+    shown: Collection[int] = _DRAW_ORDER,
+) -> Image:
+    """Paint cell outlines as an image of kinds, so that whoever colours it chooses the colours.
+
+    Parameters
+    ----------
+    size_px
+        Width and height of the image.
+    x0_l0, y0_l0, l0_per_px, cells
+        As in `draw_overlay`.
+    thickness_px
+        Width of an outline, of all kinds or of each.
+    shown
+        Kinds that are painted.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, (H, W): 1 + kind of the outline on top, 0 where there is none. Excluded cells are stippled.
+    """
+    width, height = size_px
+    frame, scale, outlines = _Frame(x0_l0, y0_l0, l0_per_px), l0_per_px, cells.outlines
+    widths = (thickness_px,) * len(KIND_COLOURS) if isinstance(thickness_px, int) else thickness_px
+    widest = max(widths)
+    end_x, end_y = x0_l0 + width * scale, y0_l0 + height * scale
+    near = cells_near(cells.buckets, x0_l0, y0_l0, end_x, end_y, reach_l0=outlines.reach_l0 + scale * widest)
+    near = near[_touches(cells, near, frame, size_px, widest)]
     if not near.size:
-        return
+        return np.zeros((height, width), np.uint8)
     # On a canvas wide enough for whole cells: OpenCV moves a line by up to a pixel where it clips it.
-    margin = int(np.ceil(2 * cells.reach_l0 / scale)) + thickness_px + 1
-    wide = _Frame(frame.x0_l0 - margin * scale, frame.y0_l0 - margin * scale, scale)
-    lengths = cells.starts[near + 1] - cells.starts[near]
+    margin = int(np.ceil(2 * outlines.reach_l0 / scale)) + widest + 1
+    wide = _Frame(x0_l0 - margin * scale, y0_l0 - margin * scale, scale)
+    lengths = outlines.starts[near + 1] - outlines.starts[near]
     stops = np.cumsum(lengths)
     owner = np.repeat(np.arange(near.size), lengths)
-    which = np.arange(stops[-1]) + np.repeat(cells.starts[near] - (stops - lengths), lengths)
-    offsets = cells.points[which]
+    which = np.arange(stops[-1]) + np.repeat(outlines.starts[near] - (stops - lengths), lengths)
+    offsets = outlines.points[which]
     inwards = np.sign(offsets) * (_INWARDS_PX * scale)
-    xy = np.stack([cells.x_l0[near], cells.y_l0[near]], axis=1)[owner] + offsets - inwards
-    outlines = np.split(wide.fixed(xy), stops[:-1])
-    canvas = cv2.copyMakeBorder(rgb, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
-    for kind in _DRAW_ORDER:
-        own = [outlines[i] for i in np.flatnonzero(cells.kind[near] == kind)]
+    xy = np.stack([cells.x_l0[near], cells.y_l0[near]], axis=1).astype(np.float64)[owner] + offsets - inwards
+    fixed = wide.fixed(xy)
+    rings = [fixed[start:stop] for start, stop in zip((stops - lengths).tolist(), stops.tolist(), strict=True)]
+    canvas = np.zeros((height + 2 * margin, width + 2 * margin), np.uint8)
+    for kind in (kind for kind in _DRAW_ORDER if kind in shown):
+        own = [rings[i] for i in np.flatnonzero(cells.kind[near] == kind)]
+        cv2.polylines(canvas, own, True, 1 + kind, widths[kind], cv2.LINE_8, _SHIFT)
         if own and kind == EXCLUDED_KIND:
-            mask = np.zeros(canvas.shape[:2], np.uint8)
-            cv2.polylines(mask, own, True, 255, thickness_px, cv2.LINE_8, _SHIFT)
-            canvas[(mask > 0) & (_diagonals(canvas, wide, _STIPPLE_PERIOD_PX) < _STIPPLE_ON_PX)] = OTHER_COLOUR
-        elif own:
-            cv2.polylines(canvas, own, True, KIND_COLOURS[kind], thickness_px, cv2.LINE_8, _SHIFT)
-    rgb[:] = canvas[margin : margin + height, margin : margin + width]
+            canvas[_diagonals(canvas, wide, _STIPPLE_PERIOD_PX) >= _STIPPLE_ON_PX] = 0
+    return canvas[margin : margin + height, margin : margin + width]
 
 
 def _touches(
-    cells: CellDrawing, near: NDArray[np.int64], frame: _Frame, size_px: tuple[int, int], margin_px: int
+    cells: CellDrawing, near: NDArray[np.int32], frame: _Frame, size_px: tuple[int, int], margin_px: int
 ) -> NDArray[np.bool_]:
     """Tell which cells have an outline whose box touches an image; bool, (len(near),)."""
-    box, scale = cells.box[near], frame.l0_per_px
-    x_px, y_px = (cells.x_l0[near] - frame.x0_l0) / scale, (cells.y_l0[near] - frame.y0_l0) / scale
+    outlines, scale = cells.outlines, frame.l0_per_px
+    box = outlines.box[near]
+    x_px = (cells.x_l0[near].astype(np.float64) - frame.x0_l0) / scale
+    y_px = (cells.y_l0[near].astype(np.float64) - frame.y0_l0) / scale
     touches: NDArray[np.bool_] = (
-        (cells.starts[near + 1] > cells.starts[near])
+        (outlines.starts[near + 1] > outlines.starts[near])
         & (x_px + box[:, 2] / scale >= -margin_px)
         & (x_px + box[:, 0] / scale <= size_px[0] + margin_px)
         & (y_px + box[:, 3] / scale >= -margin_px)
@@ -209,24 +245,45 @@ def _touches(
     return touches
 
 
-def _hatch(rgb: Image, frame: _Frame, areas: AreaDrawing) -> None:
-    line = _diagonals(rgb, frame, _HATCH_PERIOD_PX) < 1
-    mask = np.zeros(rgb.shape[:2], np.uint8)
+def paint_hatch(
+    size_px: tuple[int, int], x0_l0: float, y0_l0: float, l0_per_px: float, areas: AreaDrawing
+) -> NDArray[np.bool_]:
+    """Paint areas as lines that run on from tile to tile, and their borders; bool, (H, W).
+
+    Parameters
+    ----------
+    size_px
+        Width and height of the image.
+    x0_l0, y0_l0, l0_per_px, areas
+        As in `draw_overlay`.
+    """
+    frame, mask = _Frame(x0_l0, y0_l0, l0_per_px), np.zeros(size_px[::-1], np.uint8)
     borders = []
-    for rings in _rings_inside(rgb, frame, areas):
+    for rings in _rings_inside(size_px, frame, areas):
         cv2.fillPoly(mask, rings, 255, cv2.LINE_8, _SHIFT)
         borders.extend(rings)
     if borders:
-        rgb[line & (mask > 0)] = HATCH_COLOUR
-        cv2.polylines(rgb, borders, True, HATCH_COLOUR, 1, cv2.LINE_8, _SHIFT)
+        mask[_diagonals(mask, frame, _HATCH_PERIOD_PX) >= 1] = 0
+        cv2.polylines(mask, borders, True, 255, 1, cv2.LINE_8, _SHIFT)
+    return mask > 0
 
 
-def _rings_inside(rgb: Image, frame: _Frame, areas: AreaDrawing) -> list[list[NDArray[np.int32]]]:
+def paint_borders(
+    size_px: tuple[int, int], x0_l0: float, y0_l0: float, l0_per_px: float, areas: AreaDrawing
+) -> NDArray[np.bool_]:
+    """Paint the borders of areas, two pixels wide; bool, (H, W). Parameters are those of `paint_hatch`."""
+    mask = np.zeros(size_px[::-1], np.uint8)
+    for rings in _rings_inside(size_px, _Frame(x0_l0, y0_l0, l0_per_px), areas):
+        cv2.polylines(mask, rings, True, 255, _ROI_PX, cv2.LINE_8, _SHIFT)
+    return mask > 0
+
+
+def _rings_inside(size_px: tuple[int, int], frame: _Frame, areas: AreaDrawing) -> list[list[NDArray[np.int32]]]:
     """Cut areas to an image and a margin; the rings of each part, the outer one first, in fixed point."""
     margin = _CLIP_MARGIN_PX * frame.l0_per_px
     x0, y0 = frame.x0_l0 - margin, frame.y0_l0 - margin
-    x1 = frame.x0_l0 + rgb.shape[1] * frame.l0_per_px + margin
-    y1 = frame.y0_l0 + rgb.shape[0] * frame.l0_per_px + margin
+    x1 = frame.x0_l0 + size_px[0] * frame.l0_per_px + margin
+    y1 = frame.y0_l0 + size_px[1] * frame.l0_per_px + margin
     # In the areas' own order, which the tree does not keep.
     found = np.sort(areas.tree.query(shapely.box(x0, y0, x1, y1)))
     parts = shapely.get_parts(shapely.clip_by_rect(areas.polygons[found], x0, y0, x1, y1))
@@ -237,11 +294,11 @@ def _rings_inside(rgb: Image, frame: _Frame, areas: AreaDrawing) -> list[list[ND
     ]
 
 
-def _diagonals(image: Image, frame: _Frame, period_px: int) -> NDArray[np.int64]:
-    """Give each pixel the number of its diagonal, 0 to period - 1, running on across tiles; int64, (H, W)."""
-    x = np.arange(image.shape[1]) + round(frame.x0_l0 / frame.l0_per_px)
-    y = np.arange(image.shape[0]) + round(frame.y0_l0 / frame.l0_per_px)
-    diagonals: NDArray[np.int64] = (x[None, :] + y[:, None]) % period_px
+def _diagonals(image: Image, frame: _Frame, period_px: int) -> NDArray[np.uint8]:
+    """Give each pixel the number of its diagonal, 0 to period - 1, running on across tiles; uint8, (H, W)."""
+    x = (np.arange(image.shape[1]) + round(frame.x0_l0 / frame.l0_per_px)) % period_px
+    y = (np.arange(image.shape[0]) + round(frame.y0_l0 / frame.l0_per_px)) % period_px
+    diagonals: NDArray[np.uint8] = (x[None, :].astype(np.uint8) + y[:, None].astype(np.uint8)) % np.uint8(period_px)
     return diagonals
 
 

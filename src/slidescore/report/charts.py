@@ -104,11 +104,8 @@ def draw_histogram(
     compartment, statistic
         What the values are, for the axis.
     """
-    values = dab_od[~np.isnan(dab_od)]
-    n_bars = round(HISTOGRAM_END_OD / HISTOGRAM_STEP_OD)
-    # Compared as float32, as bins are, so that a bar and its cells' bin agree.
-    edges = (np.arange(1, n_bars) * HISTOGRAM_STEP_OD).astype(np.float32)
-    counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=n_bars)
+    _, counts = od_histogram(dab_od)
+    n_bars = len(counts)
     left, top, width, height = 48.0, 34.0, WIDTH - 58.0, 130.0
     scale, bar_width = width / HISTOGRAM_END_OD, width / n_bars
     step = _tick_step(int(counts.max(initial=0)))
@@ -132,7 +129,30 @@ def draw_histogram(
         parts += [_line("threshold", x, y - 8, x, top + height), _text(x + 3, y, f"{name} ≥ {od:g}", "quiet")]
     title = f"DAB optical density, {compartment} ({statistic})"
     parts.append(_text(left + width / 2, top + height + 36, title, "", "middle"))
-    return _svg(round(top + height + 42), f"{title}, n = {show_number(len(values))} tumor cells", parts)
+    return _svg(round(top + height + 42), f"{title}, n = {show_number(int(counts.sum()))} tumor cells", parts)
+
+
+def od_histogram(dab_od: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Count optical densities in bars of `HISTOGRAM_STEP_OD` from 0; NaN is left out.
+
+    Parameters
+    ----------
+    dab_od
+        float32, (N,); what lies beyond the axis is in its end bars.
+
+    Returns
+    -------
+    edges : numpy.ndarray
+        float64, (bars + 1,), where the bars begin and end.
+    counts : numpy.ndarray
+        int64, (bars,).
+    """
+    values = dab_od[~np.isnan(dab_od)]
+    n_bars = round(HISTOGRAM_END_OD / HISTOGRAM_STEP_OD)
+    edges = (np.arange(n_bars + 1) * HISTOGRAM_STEP_OD).astype(np.float64)
+    # Compared as float32, as bins are, so that a bar and its cells' bin agree.
+    bars = np.searchsorted(edges[1:-1].astype(np.float32), values, side="right")
+    return edges, np.bincount(bars, minlength=n_bars).astype(np.int64)
 
 
 def draw_compartments(

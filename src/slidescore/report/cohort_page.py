@@ -17,6 +17,10 @@ Row = Mapping[str, Any]
 _QC_ORDER: Final = {"fail": 0, "warn": 1}
 _STATUS_WORDS: Final = {"scored": "scored", "not_evaluable": "not evaluable", "failed": "failed"}
 _MAX_PERCENT: Final = 100.0
+_UNDECIDED: Final = 0.5
+"""Probability of HIGH that says nothing."""
+_UNREVIEWED: Final = "unreviewed"
+"""State of a slide that nobody reviewed, see `slidescore.audit.state`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,8 @@ def render_cohort_page(run: Mapping[str, Any], rows: Sequence[Row], thumbnails: 
     run
         Content of run.json.
     rows
-        Rows of scores.csv; values may be numbers or the text of the table.
+        Rows of scores.csv; values may be numbers or the text of the table. Where they hold the reviewed columns
+        (`slidescore.audit.reviewed`), the reviewed score stands next to the automatic one.
     thumbnails
         Small JPEG pictures by slide_id, see `slidescore.report.overlay_pyramid.small_jpeg`; may be incomplete.
 
@@ -52,14 +57,14 @@ def render_cohort_page(run: Mapping[str, Any], rows: Sequence[Row], thumbnails: 
     provisional = any(row.get("call_status") == "provisional" for row in rows)
     ticks = _ticks(rows, field)
     compartment = cutoff.compartment if cutoff else "the assay's compartment"
-    calls = Counter(str(row.get("call")) for row in rows if row.get("status") == "scored")
     return render_page(
         "cohort.html",
         script="cohort.js",
         assay_name=run["assay"]["name"],
         provisional=provisional,
-        summary=_summary(rows, calls),
+        summary=summarize_rows(rows),
         shortfall=_shortfall(rows),
+        reviewed=_reviewed(rows),
         axis=f"Percent positive cells, {compartment}" if on_percent else f"H-score, {compartment}",
         strip=draw_strip(
             ticks,
@@ -70,28 +75,41 @@ def render_cohort_page(run: Mapping[str, Any], rows: Sequence[Row], thumbnails: 
         ),
         n_scored=len(ticks),
         on_percent=on_percent,
-        rows=[_show_row(row, thumbnails) for row in sort_worst_first(rows)],
+        rows=[_show_row(row, thumbnails, field) for row in sort_worst_first(rows)],
         provenance=_provenance(run, rows),
         version=(run.get("versions") or {}).get("slidescore", ""),
     )
 
 
 def sort_worst_first(rows: Sequence[Row]) -> list[Row]:
-    """Sort rows of scores.csv: failed, not evaluable, QC fail, then nearest their cut-off; ties by file."""
+    """Sort rows of scores.csv by how much they need an eye.
 
-    def rank(row: Row) -> tuple[int, float, str]:
+    Failed, not evaluable, QC fail, then nearest their cut-off; of those alike the widest interval first, then the
+    least certain call; ties by file.
+    """
+
+    def rank(row: Row) -> tuple[int, float, float, float, str]:
         if row.get("status") == "failed":
             group = 0
         elif row.get("call") == "NOT_EVALUABLE" or row.get("status") == "not_evaluable":
             group = 1
         else:
             group = 2 if row.get("qc") == "fail" else 3
-        cutoff = _read_cutoff(row)
-        value = as_number(row.get(cutoff.scale)) if cutoff else None
-        away = abs(value - cutoff.value) if cutoff and value is not None else float("inf")
-        return group, away, str(row.get("file") or "")
+        away = cutoff_distance(row)
+        low, high = as_number(row.get("h_score_low")), as_number(row.get("h_score_high"))
+        width = high - low if low is not None and high is not None else 0.0
+        p_high = as_number(row.get("p_high"))
+        certainty = abs(p_high - _UNDECIDED) if p_high is not None else _UNDECIDED
+        return group, float("inf") if away is None else away, -width, certainty, str(row.get("file") or "")
 
     return sorted(rows, key=rank)
+
+
+def cutoff_distance(row: Row) -> float | None:
+    """Return how far a slide's score is from its cut-off, on the cut-off's scale; None without a score."""
+    cutoff = _read_cutoff(row)
+    value = as_number(row.get(cutoff.scale)) if cutoff else None
+    return abs(value - cutoff.value) if cutoff and value is not None else None
 
 
 def _read_cutoff(row: Row) -> _CutoffText | None:
@@ -119,7 +137,9 @@ def _ticks(rows: Sequence[Row], field: str) -> list[Tick]:
     return ticks
 
 
-def _summary(rows: Sequence[Row], calls: Mapping[str, int]) -> str:
+def summarize_rows(rows: Sequence[Row]) -> str:
+    """Say how many slides there are, what became of them and what they were called."""
+    calls = Counter(str(row.get("call")) for row in rows if row.get("status") == "scored")
     states = Counter(str(row.get("status") or "pending") for row in rows)
     known = [f"{states.pop(name)} {words}" for name, words in _STATUS_WORDS.items() if name in states]
     other = [f"{n} {name}" for name, n in sorted(states.items())]
@@ -135,7 +155,32 @@ def _shortfall(rows: Sequence[Row]) -> str:
     return f"{', '.join(words)}." if words else ""
 
 
-def _show_row(row: Row, thumbnails: Mapping[str, bytes]) -> dict[str, Any]:
+def _reviewed(rows: Sequence[Row]) -> str:
+    """Say what became of the slides in review; empty for a run without reviewed columns."""
+    if not any("review_state" in row for row in rows):
+        return ""
+    states = Counter(str(row.get("review_state") or _UNREVIEWED) for row in rows)
+    return f"Review: {', '.join(f'{n} {state}' for state, n in sorted(states.items()))}."
+
+
+def _show_review(row: Row, field: str) -> dict[str, Any]:
+    """Describe what a person made of a slide: score, state, the call where it is another one, by whom and why."""
+    state = str(row.get("review_state") or _UNREVIEWED)
+    if state == _UNREVIEWED:
+        return {"state": state, "value": None, "sort": "", "call": "", "by": ""}
+    call = str(row.get("reviewed_call") or "")
+    reviewers = str(row.get("reviewers") or "").replace(";", ", ")
+    reason = f": {row['review_reason']}" if row.get("review_reason") else ""
+    return {
+        "state": state,
+        "value": row.get(f"reviewed_{field}"),
+        "sort": _sort_value(row, f"reviewed_{field}"),
+        "call": call.replace("_", " ") if call != row.get("call") else "",
+        "by": f"{state} ({reviewers}){reason}",
+    }
+
+
+def _show_row(row: Row, thumbnails: Mapping[str, bytes], field: str) -> dict[str, Any]:
     slide_id = str(row.get("slide_id") or "")
     picture = thumbnails.get(slide_id)
     counts = [int(as_number(row.get(f"n{k}")) or 0) for k in range(len(BIN_NAMES))]
@@ -162,6 +207,7 @@ def _show_row(row: Row, thumbnails: Mapping[str, bytes]) -> dict[str, Any]:
         "qc": qc,
         "qc_order": _QC_ORDER.get(qc, len(_QC_ORDER)),
         "flags": ", ".join(name.replace("_", " ") for name in flags),
+        "review": _show_review(row, field),
     }
 
 

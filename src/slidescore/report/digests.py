@@ -25,6 +25,14 @@ from slidescore.report.files import read_json, sha256_of, write_bytes
 DIGESTS_FILE: Final = "digests.sha256"
 RUN_FILES: Final = ("run.json", "scores.csv", "regions.csv", "patients.csv", "timings.csv", "report.html")
 """Files at the top of a run folder; not every run has all of them."""
+REVIEWED_TABLES: Final = ("cells.parquet", "tiles.parquet")
+"""Files of a slide that a review is about: what was drawn of them does not matter to it."""
+NOT_REVIEWED: Final = ("seal", "key", "versions", "digests")
+"""Parts of result.json that say who wrote it, when and where beside, not what came out."""
+TABLE_ROWS: Final = ("scores", "regions")
+"""Parts of result.json that are rows of the run's tables."""
+WRITTEN_BY: Final = "slidescore_version"
+"""Column of the version that wrote a row: a newer one that comes to the same numbers ends no review."""
 SEAL: Final = "seal"
 """Key in result.json of the SHA-256 of its own bytes, taken while the value of this key is empty."""
 
@@ -37,6 +45,39 @@ def seal(content: Mapping[str, Any]) -> bytes:
     """Write a JSON object that carries the SHA-256 of its own bytes, as its last key."""
     empty = _dump({**content, SEAL: ""})
     return _dump({**content, SEAL: hashlib.sha256(empty).hexdigest()})
+
+
+def result_digest(record: Mapping[str, Any]) -> str:
+    """Return what a review names its result by: SHA-256 of what was measured and judged, in hex.
+
+    Parameters
+    ----------
+    record
+        A result.json as it was read. Its seal, key and library versions do not matter, and of the files beside it only
+        the tables; so a rescore under the same assay has the same digest, whether or not it could draw pictures.
+
+    Raises
+    ------
+    RunFolderError
+        If the record names no tables.
+    """
+    digests = record.get("digests")
+    if not isinstance(digests, dict) or not all(digests.get(name) for name in REVIEWED_TABLES):
+        raise RunFolderError("holds no digests of its tables", where="result.json", remedy="score the slide again")
+    content = {
+        name: _without_version(part) if name in TABLE_ROWS else part
+        for name, part in record.items()
+        if name not in NOT_REVIEWED
+    }
+    content["digests"] = {name: digests[name] for name in REVIEWED_TABLES}
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _without_version(part: Any) -> Any:
+    """Leave out of a row, or of each of several, which version of slidescore wrote it."""
+    if isinstance(part, list):
+        return [_without_version(row) for row in part]
+    return {name: value for name, value in part.items() if name != WRITTEN_BY} if isinstance(part, dict) else part
 
 
 def is_sealed(content: bytes) -> bool:

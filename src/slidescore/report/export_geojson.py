@@ -94,11 +94,11 @@ def _features(
     ids = cells.column("cell_id").to_pylist()
     regions, reasons = cells.column("region").to_pylist(), cells.column("excluded").to_pylist()
     for k, cell_id in enumerate(ids):
-        classification = _classification(bool(tumor[k]), int(bins[k])) if counted[k] else IGNORE_CLASS
+        classification = cell_class(bool(tumor[k]), int(bins[k])) if counted[k] else IGNORE_CLASS
         metadata = {"cell_id": str(cell_id), "region": regions[k], "excluded": reasons[k]}
         feature: dict[str, Any] = {
             "type": "Feature",
-            "id": str(uuid.uuid5(CELL_NAMESPACE, f"{slide_id}/{cell_id}")),
+            "id": cell_uuid(slide_id, cell_id),
             "geometry": geometries[k],
             "properties": {
                 "objectType": "cell" if nuclei is not None else "detection",
@@ -116,7 +116,19 @@ def _features(
         yield feature
 
 
-def _classification(tumor: bool, number: int) -> dict[str, Any]:
+def cell_uuid(slide_id: str, cell_id: int) -> str:
+    """Return the id of a cell that counts for QuPath; the same in every export."""
+    return str(uuid.uuid5(CELL_NAMESPACE, f"{slide_id}/{cell_id}"))
+
+
+def cell_polygons(cells: pa.Table) -> list[dict[str, Any]]:
+    """Return the cells' outlines as GeoJSON polygons in level-0 px, each valid."""
+    x, y = (_rounded(floats(cells, axis)) for axis in ("x", "y"))
+    return _geometries(cells, x, y, "cell", False)
+
+
+def cell_class(tumor: bool, number: int) -> dict[str, Any]:
+    """Return QuPath's class of a cell that counts: its type and, of a tumor cell, its bin; -1 for no bin."""
     if not tumor:
         return {"names": ["Other"], "color": list(OTHER_COLOUR)}
     if number < 0:

@@ -22,6 +22,8 @@ NOTHING: Final = "–"
 """What stands where a number was not computed; never zero."""
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
+_STYLES: Final = ("tokens.css", "page.css")
+"""tokens.css is shared with the review app."""
 _WHOLE_PERCENT: Final = 10.0
 _ALL: Final = 100.0
 
@@ -43,7 +45,7 @@ def render_page(template: str, script: str = "", **context: Any) -> str:
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     page_template = _environment().get_template(template)
     page = page_template.render(
-        style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        style=Markup("".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in _STYLES)),
         script=Markup(code),
         script_policy=f"'sha256-{digest}'" if code else "'none'",
         research_use=RESEARCH_USE,

@@ -147,7 +147,10 @@ class RunFolder:
             raise RunFolderError("is not a run folder: it has no run.json", where=str(self.path))
         content = read_json(self.run_json)
         try:
-            return parse_assay(content["assay"]["text"], where="run.json")
+            text = content["assay"]["text"]
+            if not isinstance(text, str):
+                raise RunFolderError("holds no assay", where=str(self.run_json))
+            return parse_assay(text, where="run.json")
         except (KeyError, TypeError) as error:
             raise RunFolderError("holds no assay", where=str(self.run_json)) from error
         except AssayError as error:

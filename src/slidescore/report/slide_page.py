@@ -160,14 +160,11 @@ def render_slide_page(
             show_cutoff(f"cut-off {cutoff.operator} {cutoff.value:g} ({cutoff.status})"),
         ),
         histogram=draw_histogram(od[counted], assay.bins.of(compartment), compartment, statistic),
-        counts=_counts(result, _type_counts(cells, assay), int((~counted_cells(cells)).sum())),
+        counts=count_rows(result, cells, assay),
         rules=rules,
         other_scores=_other_scores(scores, left_out={"h_all_cells"} if rules else set()),
         flags=[{**flag, "meaning": FLAG_MEANINGS.get(flag["name"], "")} for flag in result["qc"]["flags"]],
-        measures=[
-            (MEASURE_NAMES.get(name, name), show_number(value, 3), "")
-            for name, value in (result["qc"].get("measures") or {}).items()
-        ],
+        measures=measure_rows(result),
         reasons=_tile_reasons(tiles),
         artifacts=_artifacts(result),
         regions=[_region(row) for row in result.get("regions") or [] if row.get("role") != CONTROL_ROLE],
@@ -226,6 +223,17 @@ def _type_counts(cells: pa.Table, assay: Assay) -> Numbers:
         note = "by highest probability; the rule counts every cell"
         return [("Of the type tumor", n_tumor, note), *((name, n, note) for name, n in numbers.items())]
     return [(name, n, "") for name, n in numbers.items()]
+
+
+def measure_rows(result: Mapping[str, Any]) -> Numbers:
+    """List the QC measures of a result.json: name, value and note in words."""
+    measures = result["qc"].get("measures") or {}
+    return [(MEASURE_NAMES.get(name, name), show_number(value, 3), "") for name, value in measures.items()]
+
+
+def count_rows(result: Mapping[str, Any], cells: pa.Table, assay: Assay) -> Numbers:
+    """List what was counted on a slide: name, number and note in words; arguments as for `render_slide_page`."""
+    return _counts(result, _type_counts(cells, assay), int((~counted_cells(cells)).sum()))
 
 
 def _counts(result: Mapping[str, Any], types: Numbers, n_excluded: int) -> Numbers:

@@ -67,6 +67,14 @@ def cell_bins(cells: pa.Table, assay: Assay, compartment: Compartment) -> tuple[
     return bins, fallback
 
 
+def correct_bins(
+    bins: NDArray[np.int8], fallback: NDArray[np.bool_], corrected: NDArray[np.int8]
+) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """Return what `cell_bins` gave with the bins that reviewers set; -1 in `corrected`, int8 (N,), leaves a cell."""
+    said = corrected >= 0
+    return np.where(said, corrected, bins).astype(np.int8), fallback & ~said
+
+
 def count_bins(bins: NDArray[np.int8]) -> BinCounts:
     """Count the cells in each bin."""
     n0, n1, n2, n3 = (int(n) for n in np.bincount(bins, minlength=N_BINS)[:N_BINS])

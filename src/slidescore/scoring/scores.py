@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from slidescore.assay import Assay, Compartment
 from slidescore.cells.table import replace_column
-from slidescore.scoring.bins import BinCounts, cell_bins, count_bins
+from slidescore.scoring.bins import BinCounts, cell_bins, correct_bins, count_bins
 from slidescore.scoring.selection import counted_cells, strict_tumor_cells, tumor_cells
 
 CONTROL = "annotation: control"
@@ -56,7 +56,13 @@ class Scores:
         return self.counts.percent_positive if scale == "percent_positive" else self.counts.h_score
 
 
-def score_cells(cells: pa.Table, assay: Assay, *, only: NDArray[np.bool_] | None = None) -> Scores:
+def score_cells(
+    cells: pa.Table,
+    assay: Assay,
+    *,
+    only: NDArray[np.bool_] | None = None,
+    corrected_bins: NDArray[np.int8] | None = None,
+) -> Scores:
     """Score a cell table.
 
     Parameters
@@ -67,12 +73,18 @@ def score_cells(cells: pa.Table, assay: Assay, *, only: NDArray[np.bool_] | None
         Thresholds, tumor rule and compartment.
     only
         bool, (N,), to score a subset such as one region.
+    corrected_bins
+        int8, (N,), bins in the assay's compartment that reviewers gave, -1 where the measurement holds. A cell so
+        binned is no fallback, and its bins in the other compartments stay.
     """
     if only is not None:
         cells = cells.filter(pa.array(only))
+        corrected_bins = None if corrected_bins is None else corrected_bins[only]
     tumor, counted = tumor_cells(cells, assay), counted_cells(cells)
     scored = tumor & counted
     bins = {name: cell_bins(cells, assay, name) for name in COMPARTMENTS}
+    if corrected_bins is not None:
+        bins[assay.score.compartment] = correct_bins(*bins[assay.score.compartment], corrected_bins)
     own_bins, fallback = bins[assay.score.compartment]
     return Scores(
         n_cells=int(counted.sum()),

@@ -7,13 +7,13 @@ by the caller (`slidescore.slide.sampling`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import cv2
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from slidescore.kernels import kernel
 
 Averaged = tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]
 
@@ -29,14 +29,6 @@ _EVEN_OF_ONE: Final = np.uint64(0x00FF_00FF)
 _BYTE: Final = np.uint64(8)
 _PIXEL: Final = np.uint64(32)
 _TWO: Final = np.uint64(2)
-
-
-def compiled(function: Callable[..., Any]) -> Any:
-    """Compile with numba; without a disk cache where none can be written."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:
-        return numba.njit(nogil=True)(function)
 
 
 def average_blocks(rgba: npt.NDArray[np.uint8], factor: int, opaque_alpha: int) -> Averaged:
@@ -158,7 +150,7 @@ def _weights(edges: npt.NDArray[np.int64], unit: int) -> tuple[npt.NDArray[np.in
     return first, np.clip(np.minimum(stop[:, None], pixel + unit) - np.maximum(start[:, None], pixel), 0, None)
 
 
-@compiled
+@kernel
 def _all_at_least(rgba: npt.NDArray[np.uint8], least: int) -> bool:
     """Whether every pixel's alpha is at least so much."""
     for y in range(rgba.shape[0]):
@@ -170,7 +162,7 @@ def _all_at_least(rgba: npt.NDArray[np.uint8], least: int) -> bool:
     return True
 
 
-@compiled
+@kernel
 def _average_pairs(pairs: npt.NDArray[np.uint64], means: npt.NDArray[np.uint32]) -> None:
     """Average blocks of 2 by 2 pixels, all channels of two pixels in one register.
 
@@ -188,7 +180,7 @@ def _average_pairs(pairs: npt.NDArray[np.uint64], means: npt.NDArray[np.uint32])
             means[i, j] = np.uint32(even | (odd << _BYTE))
 
 
-@compiled
+@kernel
 def _add_rows(rows: npt.NDArray[np.uint8], sums: npt.NDArray[np.uint32], least: npt.NDArray[np.uint8]) -> None:
     """Add up the values of several rows, and find the least of each, channel by channel."""
     sums[:] = 0
@@ -200,7 +192,7 @@ def _add_rows(rows: npt.NDArray[np.uint8], sums: npt.NDArray[np.uint32], least: 
             least[k] = min(least[k], values[k])
 
 
-@compiled
+@kernel
 def _half_to_even(total: np.uint32, area: np.uint32, reciprocal: np.uint64) -> np.uint8:
     """Divide a sum by the number of its pixels."""
     doubled = np.uint64(2 * total + area)
@@ -210,7 +202,7 @@ def _half_to_even(total: np.uint32, area: np.uint32, reciprocal: np.uint64) -> n
     return np.uint8(rounded)
 
 
-@compiled
+@kernel
 def _average_blocks(
     rgba: npt.NDArray[np.uint8],
     factor: int,
@@ -244,7 +236,7 @@ def _average_blocks(
                 rgb[i, j, 0] = rgb[i, j, 1] = rgb[i, j, 2] = np.uint8(_WHITE)
 
 
-@compiled
+@kernel
 def _average_area(
     rgba: npt.NDArray[np.uint8],
     x_first: npt.NDArray[np.int64],

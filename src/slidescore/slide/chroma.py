@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from slidescore.slide.averaging import compiled
+from slidescore.kernels import kernel
 
 SMOOTHED: Final = {(2, 2): (True, True), (2, 1): (True, False), (1, 2): (False, True)}
 """By samples of brightness for one of colour, across and down: along which axes colour differences are halved."""
@@ -44,7 +44,7 @@ def smooth_colours(rgb: npt.NDArray[np.uint8], across: bool, down: bool) -> None
     cv2.cvtColor(smooth, cv2.COLOR_YCrCb2RGB, dst=rgb)
 
 
-@compiled
+@kernel
 def _smooth(rows: npt.NDArray[np.uint8], smooth: npt.NDArray[np.uint8], across: bool, down: bool) -> None:
     """Blur rows of brightness and two colour differences, in turn; whole numbers, half to even."""
     height, n = rows.shape

@@ -10,12 +10,13 @@ from slidescore.slide.image_reader import ImageReader
 from slidescore.slide.openslide_reader import OpenSlideReader, detect_vendor
 from slidescore.slide.preflight import check_structure
 from slidescore.slide.reader import SlideReader
+from slidescore.slide.tile_cache import CACHE_BYTES
 from slidescore.slide.tile_trial import open_fast
 
 _GENERIC_TIFF = "generic-tiff"
 
 
-def open_slide(path: Path | str) -> SlideReader:
+def open_slide(path: Path | str, *, cache_bytes: int = CACHE_BYTES) -> SlideReader:
     """Open a slide or a plain image.
 
     OpenSlide goes first: it refuses damaged files that other readers go on with. A file that it recognises as a
@@ -26,6 +27,8 @@ def open_slide(path: Path | str) -> SlideReader:
     ----------
     path
         The file.
+    cache_bytes
+        How much memory decoded tiles may take, where the reader keeps them itself.
 
     Raises
     ------
@@ -41,7 +44,7 @@ def open_slide(path: Path | str) -> SlideReader:
         attempts.append("OpenSlide: unknown format")
     else:
         try:
-            return open_fast(path, OpenSlideReader(path, remarks), remarks)
+            return open_fast(path, OpenSlideReader(path, remarks), remarks, cache_bytes=cache_bytes)
         except SlideOpenError as error:
             if vendor != _GENERIC_TIFF:
                 raise

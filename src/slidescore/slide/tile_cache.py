@@ -1,26 +1,35 @@
-"""Decoded tiles that several threads share, so that what lies under two windows is decoded once."""
+"""Tiles that several threads share, so that what several of them ask for is made once."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Final
-
-import numpy as np
-import numpy.typing as npt
+from typing import Final, Generic, Protocol, TypeVar
 
 CACHE_BYTES: Final = 64 * 2**20
-"""Of tiles of 256 px averaged 2 by 2 it holds 1,360: two rows of windows in a strip of 8, a fifth more than one needs
-with the halo of 0.24 um a pixel; `tests/test_tiles.py` counts what is decoded twice."""
+"""More than what lies under a row of windows, halos included, in a strip of 8: 32 MB where tiles of 256 px are averaged
+2 by 2 (40 MB where the halo does not end with a tile), up to 57 MB where tiles of 512 px are not averaged. What the
+halos share is then there for the next row; `tests/test_tiles.py` counts how little is decoded twice."""
 _MOST_SHARE: Final = 8
 """A tile that takes more than this part of the cache is not kept: it would push out all others."""
 
 
-class TileCache:
+class Weighed(Protocol):
+    """What says how much memory it takes, as arrays do."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+
+
+Tile = TypeVar("Tile", bound=Weighed)
+
+
+class TileCache(Generic[Tile]):
     """The tiles that were asked for last, up to so many bytes.
 
-    A tile that one thread is decoding is waited for by the others instead of being decoded twice.
+    A tile that one thread is making is waited for by the others instead of being made twice.
 
     Parameters
     ----------
@@ -31,24 +40,24 @@ class TileCache:
     def __init__(self, limit: int = CACHE_BYTES) -> None:
         self._limit = limit
         self._bytes = 0
-        self._kept: OrderedDict[Hashable, npt.NDArray[np.uint8]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Tile] = OrderedDict()
         self._under_way: set[Hashable] = set()
         self._changed = threading.Condition(threading.Lock())
         self._n_waiting = 0
 
-    def get(self, key: Hashable, decode: Callable[[], npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
-        """Return a tile, decoding it when it is not kept.
+    def get(self, key: Hashable, make: Callable[[], Tile]) -> Tile:
+        """Return a tile, making it when it is not kept.
 
         Parameters
         ----------
         key
             Which tile.
-        decode
+        make
             Makes it; called without any lock held. What it raises is raised here, and nothing is kept.
 
         Returns
         -------
-        numpy.ndarray
+        Tile
             The tile, shared by all who ask: not to be written to.
         """
         with self._changed:
@@ -67,7 +76,7 @@ class TileCache:
             self._under_way.add(key)
         tile = None
         try:
-            tile = decode()
+            tile = make()
         finally:
             with self._changed:
                 self._under_way.discard(key)
@@ -77,13 +86,21 @@ class TileCache:
                     self._changed.notify_all()
         return tile
 
+    def peek(self, key: Hashable) -> Tile | None:
+        """Return a tile if it is kept; waits for nobody who is making it."""
+        with self._changed:
+            kept = self._kept.get(key)
+            if kept is not None:
+                self._kept.move_to_end(key)
+            return kept
+
     def clear(self) -> None:
         """Let all tiles go."""
         with self._changed:
             self._kept.clear()
             self._bytes = 0
 
-    def _keep(self, key: Hashable, tile: npt.NDArray[np.uint8]) -> None:
+    def _keep(self, key: Hashable, tile: Tile) -> None:
         """Keep a tile, and let the ones go that were not asked for the longest."""
         if tile.nbytes > self._limit // _MOST_SHARE:
             return

@@ -18,10 +18,13 @@ from slidescore.errors import SlideOpenError
 from slidescore.slide.jpeg_levels import JpegLevel, find_jpeg_levels
 from slidescore.slide.openslide_reader import OpenSlideReader
 from slidescore.slide.reader import SlideReader
+from slidescore.slide.tile_cache import CACHE_BYTES, TileCache
 from slidescore.slide.tiled_reader import TiledReader
 
 
-def open_fast(path: Path, slide: OpenSlideReader, remarks: Sequence[str] = ()) -> SlideReader:
+def open_fast(
+    path: Path, slide: OpenSlideReader, remarks: Sequence[str] = (), *, cache_bytes: int = CACHE_BYTES
+) -> SlideReader:
     """Open a slide tile by tile where that gives OpenSlide's pixels, or leave it to OpenSlide.
 
     Parameters
@@ -32,6 +35,8 @@ def open_fast(path: Path, slide: OpenSlideReader, remarks: Sequence[str] = ()) -
         The same file, opened by OpenSlide; not to be used any more.
     remarks
         What was odd about the file, see `slidescore.slide.preflight`.
+    cache_bytes
+        How much memory decoded tiles may take.
 
     Returns
     -------
@@ -47,7 +52,7 @@ def open_fast(path: Path, slide: OpenSlideReader, remarks: Sequence[str] = ()) -
         levels = find_jpeg_levels(path, slide)
         if levels is None:
             return slide
-        reader = TiledReader(path, slide, levels)
+        reader = TiledReader(path, slide, levels, TileCache(cache_bytes))
     except SlideOpenError as error:
         slide.fallback = error.message
         return slide

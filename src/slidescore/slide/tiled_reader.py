@@ -79,11 +79,11 @@ class TiledReader:
         path: Path,
         slide: OpenSlideReader,
         levels: Sequence[JpegLevel | None],
-        cache: TileCache | None = None,
+        cache: TileCache[npt.NDArray[np.uint8]] | None = None,
     ) -> None:
         self._path = path
         self.levels = tuple(levels)
-        self._cache = cache or TileCache()
+        self._cache: TileCache[npt.NDArray[np.uint8]] = cache or TileCache()
         self._idle = [slide]
         self._lock = threading.Lock()
         self._own = threading.local()

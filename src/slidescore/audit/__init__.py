@@ -1,0 +1,1 @@
+"""The audit: what reviewers did, in a log that only grows, and what their acts come to."""
