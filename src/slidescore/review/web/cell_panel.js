@@ -173,7 +173,9 @@ function ruler({ between, automatic_bin: automatic }) {
 function betweenWords({ between, automatic_bin: automatic }, preview) {
   if (!between) return "No bin: nothing was measured.";
   const { lower, value, upper, compartment, fallback } = between;
-  const od = showNumber(value, 3);
+  // As many digits as it takes to tell it from the threshold above.
+  const digits = [3, 4, 5, 6].find((each) => showNumber(value, each) !== showNumber(upper, each)) ?? 7;
+  const od = showNumber(value, digits);
   const where = fallback ? "the whole cell (its own compartment was too small)" : compartment;
   const low = asNumber(lower) === null ? "" : `${showNumber(lower, 2)} ≤ `;
   const high = asNumber(upper) === null ? "" : ` < ${showNumber(upper, 2)}`;
