@@ -32,7 +32,7 @@ torture: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,stats]"
 	@touch $@
 
 # The viewer of `slidescore review`, from the lock file. All else works without it, so a machine without npm goes on.

@@ -28,7 +28,8 @@ FLOORS = (
     {"qc"},
     {"report"},
     {"audit"},
-    {"pipeline", "cohort", "review", "training"},
+    {"cohort"},
+    {"pipeline", "review", "training", "monitor"},
     {"cli"},
     {"slidescore", "__main__"},
 )

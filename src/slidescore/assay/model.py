@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from slidescore.assay.tumor_model import TumorModel
 
 Compartment = Literal["nucleus", "cytoplasm", "membrane", "cell"]
-Scale = Literal["h_score", "percent_positive"]
+Scale = Literal["h_score", "percent_positive", "irs", "allred", "pixel_h_score"]
 Operator = Literal[">=", ">"]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -23,7 +23,13 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]
 Vector = tuple[NonNegative, NonNegative, NonNegative]
 
-SCALE_RANGE: dict[str, tuple[float, float]] = {"h_score": (0.0, 300.0), "percent_positive": (0.0, 100.0)}
+SCALE_RANGE: dict[str, tuple[float, float]] = {
+    "h_score": (0.0, 300.0),
+    "percent_positive": (0.0, 100.0),
+    "irs": (0.0, 12.0),
+    "allred": (0.0, 8.0),
+    "pixel_h_score": (0.0, 300.0),
+}
 """Attainable range of each score scale."""
 
 
@@ -207,6 +213,17 @@ class Artifacts(Block):
     max_grey_fraction: Fraction
 
 
+class SensitivityOfTumor(Block):
+    """What else the H-score is computed for, to show how much it hangs on the tumor rule.
+
+    `probabilities` are other limits of tumor_probability; `lymphocyte_fractions` are shares of the counted cells that
+    lymphocytes would have, had they been taken for tumor cells.
+    """
+
+    probabilities: tuple[Fraction, ...]
+    lymphocyte_fractions: tuple[Annotated[float, Field(gt=0, lt=1)], ...]
+
+
 class Tumor(Block):
     """Which cells are tumor cells; `strict_probability` gives the second opinion h_strict, whatever the rule.
 
@@ -216,6 +233,7 @@ class Tumor(Block):
     rule: Literal["all", "probability"]
     min_probability: Fraction
     strict_probability: Fraction
+    sensitivity: SensitivityOfTumor
     model: TumorModel | None
 
     @model_validator(mode="after")
@@ -262,20 +280,34 @@ class Bins(Block):
 
 
 class Score(Block):
-    """The score that the call is made on."""
+    """The score that the call is made on.
+
+    `irs_intensity` says which single intensity the immunoreactive score multiplies by: that of the commonest positive
+    bin, or that which the mean of the positive cells comes to.
+    """
 
     scheme: Scale
     compartment: Compartment
+    irs_intensity: Literal["modal", "mean_of_positives"]
+
+
+class Interval(Block):
+    """How the interval of a score is made: squares of a fixed grid are drawn again, `replicates` times."""
+
+    square_um: Annotated[float, Field(ge=64, le=4096)]
+    min_squares: Annotated[int, Field(ge=5)]
+    replicates: Annotated[int, Field(ge=200, le=100_000)]
 
 
 class Cutoff(Block):
-    """A cut-off is only meaningful on its own scale and compartment."""
+    """A cut-off is only meaningful on its own scale and compartment; `meaning` is what high stood for in its source."""
 
     scale: Scale
     compartment: Compartment
     operator: Operator
     value: NonNegative
-    status: Literal["validated", "provisional"]
+    status: Literal["validated", "provisional", "unverified"]
+    meaning: Text | None
     source: Text
 
     @property
@@ -292,9 +324,19 @@ class Cutoff(Block):
 
 
 class CallBlock(Block):
-    """How a score becomes HIGH or LOW."""
+    """How a score becomes HIGH, LOW or EQUIVOCAL; without a cut-off nothing is called.
 
-    cutoff: Cutoff
+    A score within `equivocal_margin` of the cut-off is equivocal whatever its interval; 0 asks for none.
+    """
+
+    cutoff: Cutoff | None
+    equivocal_margin: NonNegative
+
+
+class Patients(Block):
+    """How the slides of a patient become one score."""
+
+    rule: Literal["most_recent_metastatic", "pooled_cells", "mean", "max"]
 
 
 class StainCheck(Block):
@@ -333,6 +375,7 @@ class Qc(Block):
     warn_clipped_fraction: Fraction
     warn_pigment_fraction: Fraction
     warn_artifact_fraction: Fraction
+    warn_pixel_divergence_h: NonNegative
     control_min_h: Annotated[float, Field(ge=0, le=300)] | None
     stain: StainCheck
 
@@ -358,7 +401,9 @@ class Assay(Block):
     tumor: Tumor
     bins: Bins
     score: Score
+    interval: Interval
     call: CallBlock
+    patients: Patients
     qc: Qc
 
     @model_validator(mode="after")
@@ -373,6 +418,8 @@ class Assay(Block):
     @model_validator(mode="after")
     def _cutoff_fits_score(self) -> Self:
         cutoff = self.call.cutoff
+        if cutoff is None:
+            return self
         if cutoff.scale != self.score.scheme:
             raise ValueError(f"call.cutoff.scale is '{cutoff.scale}' but score.scheme is '{self.score.scheme}'")
         if cutoff.compartment != self.score.compartment:
