@@ -112,18 +112,19 @@ def test_every_pixel_of_tissue_is_scored_excluded_or_missing(scored, island):
     assert a.tissue_um2 == pytest.approx(a.scored_um2 + a.excluded_um2 + a.missing_um2)
     assert a.missing_um2 == pytest.approx(30 * 50 * PIXEL_UM2)
     assert a.excluded_um2 == pytest.approx(50 * 100 * PIXEL_UM2, rel=0.04)
-    assert result.dab_histogram.sum() * PIXEL_UM2 == a.scored_um2
+    assert result.blocks.total[0].sum() * PIXEL_UM2 == a.scored_um2
 
 
 def test_histograms_count_scored_pixels_and_follow_the_stain(scored):
     result, context = scored()
-    assert result.dab_histogram.sum() * PIXEL_UM2 == result.areas.scored_um2
-    assert (result.hematoxylin_histogram <= result.dab_histogram).all()
-    assert 0 < result.hematoxylin_histogram.sum() < result.dab_histogram.sum()
+    dab, hematoxylin = result.blocks.total
+    assert dab.sum() * PIXEL_UM2 == result.areas.scored_um2
+    assert (hematoxylin <= dab).all()
+    assert 0 < hematoxylin.sum() < dab.sum()
     assert context.stains.hematoxylin_positive_od > 0
     # 0.01 OD wide from -0.5 OD: stained tissue reaches beyond 0.2 OD, and hardly any pixel lies below -0.2.
-    assert result.dab_histogram[70:].sum() > 0
-    assert result.dab_histogram[:30].sum() < 0.001 * result.dab_histogram.sum()
+    assert dab[70:].sum() > 0
+    assert dab[:30].sum() < 0.001 * dab.sum()
 
 
 def test_background_is_the_dab_between_the_cells(scored):
@@ -144,7 +145,7 @@ def test_a_failed_tile_keeps_its_tissue_and_has_no_cells(scored):
     assert failed.areas.tissue_um2 == good.areas.tissue_um2 > 0
     assert failed.areas.scored_um2 == failed.areas.excluded_um2 == failed.areas.missing_um2 == 0
     assert failed.region_areas["A"].tissue_um2 == good.region_areas["A"].tissue_um2 > 0
-    assert failed.cells.owned.num_rows == failed.cells.shadows.num_rows == failed.dab_histogram.sum() == 0
+    assert failed.cells.owned.num_rows == failed.cells.shadows.num_rows == len(failed.blocks.column) == 0
 
 
 def test_only_cells_inside_an_area_are_kept_and_they_bear_its_name(scored):

@@ -100,7 +100,7 @@ def test_any_value_of_a_field_comes_back_as_it_was(value):
 
 def test_arrays_that_come_back_can_be_written_to():
     [back] = decode_tiles(encode_tiles([made()]))
-    back.dab_histogram[0, 0] += 1
+    back.blocks.histograms[0, 0] += 1
 
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), np.array([None]), b"bytes"])

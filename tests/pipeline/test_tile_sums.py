@@ -6,15 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slidescore.pipeline.tile_sums import (
-    HISTOGRAM_BINS,
-    HISTOGRAM_LOW_OD,
-    HISTOGRAM_STEP_OD,
-    Core,
-    sum_core,
-)
+from slidescore.pipeline.tile_sums import Core, sum_core
+from slidescore.stain.histograms import HISTOGRAM_BINS, HISTOGRAM_LOW_OD, HISTOGRAM_STEP_OD
 
-SIDE = 4
+SIDE, BLOCK = 4, 5
 POSITIVE_OD = 0.1
 
 
@@ -30,10 +25,11 @@ def made_core(seed: int) -> Core:
     first = rng.integers(0, SIDE, 2)
     row, column = ((np.arange(n) + begin) // SIDE for n, begin in zip(shape, first, strict=True))
     reasons = (rng.integers(0, 5, (row[-1] + 1, column[-1] + 2)) * rng.integers(0, 2)).astype(np.int8)
+    blocks = [(np.arange(n) + begin) // BLOCK + 3 for n, begin in zip(shape, rng.integers(0, BLOCK, 2), strict=True)]
     drawn = flags[0] & flags[1] if rng.random() < 0.5 else None
     hematoxylin = rng.choice(np.array([0.0, 0.1, 0.3], np.float32), shape)
     return Core(
-        flags[0], drawn, flags[2], flags[3].astype(np.int32) * 7, hematoxylin, dab, row, column, reasons
+        flags[0], drawn, flags[2], flags[3].astype(np.int32) * 7, hematoxylin, dab, row, column, reasons, *blocks
     )  # fmt: skip
 
 
@@ -58,9 +54,17 @@ def test_a_core_is_summed_up_as_masks_do_it(seed):
     place = core.row[:, None] * core.reasons.shape[1] + core.column[None, :]
     by_square = np.bincount(place[core.wanted], minlength=core.reasons.size)
     np.testing.assert_array_equal(sums.by_square.ravel(), by_square)
-    np.testing.assert_array_equal(sums.dab_histogram, histogram(core.dab_od[scored]))
     positive = scored & (core.hematoxylin_od >= POSITIVE_OD)
-    np.testing.assert_array_equal(sums.hematoxylin_histogram, histogram(core.dab_od[positive]))
-    assert sums.dab_histogram.dtype == sums.hematoxylin_histogram.dtype == np.int32
+    of_blocks = {}
+    for row, column in np.ndindex(core.block_row[-1] + 1, core.block_column[-1] + 1):
+        inside = (core.block_row == row)[:, None] & (core.block_column == column)
+        if (scored & inside).any():
+            of_blocks[column, row] = [histogram(core.dab_od[mask & inside]) for mask in (scored, positive)]
+    assert list(zip(sums.blocks.column.tolist(), sums.blocks.row.tolist(), strict=True)) == list(of_blocks)
+    np.testing.assert_array_equal(
+        sums.blocks.histograms, np.array(list(of_blocks.values())).reshape(-1, 2, HISTOGRAM_BINS)
+    )
+    assert sums.blocks.histograms.dtype == np.int32
+    np.testing.assert_array_equal(sums.blocks.total, [histogram(core.dab_od[mask]) for mask in (scored, positive)])
     background = core.dab_od[scored & (core.cells == 0)]
     assert sums.background_dab_od == (float(np.median(background)) if background.size else None)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from slidescore.assay.model import Cells
+from slidescore.assay.left_of_wall import Cells
 from slidescore.cells import CompartmentSizes, cut_compartments, measure_cells
 from slidescore.pipeline.tile_cells import own_cells
 from slidescore.pipeline.tile_ledger import core_masks, sum_up
-from slidescore.pipeline.tile_parts import NO_CELLS, AreaSums, JudgedSquares, TileContext, TileResult
-from slidescore.pipeline.tile_sums import HISTOGRAM_BINS
+from slidescore.pipeline.tile_parts import NO_CELLS, AreaSums, JudgedSquares, TileContext, TileResult, no_blocks
 from slidescore.qc.artifacts import judge_squares, no_squares
 from slidescore.qc.squares import MEASURES, measure_squares
 from slidescore.qc.stain_counts import no_colours
@@ -85,7 +84,6 @@ def failed_tile(spec: TileSpec, context: TileContext, reason: str) -> TileResult
     def tissue_of(mask: NDArray[np.bool_]) -> AreaSums:
         return AreaSums(float(mask.sum()) * pixel_um2, 0.0, 0.0, 0.0)
 
-    nothing = np.zeros(HISTOGRAM_BINS, dtype=np.int32)
     return TileResult(
         spec,
         "failed",
@@ -96,8 +94,7 @@ def failed_tile(spec: TileSpec, context: TileContext, reason: str) -> TileResult
         {name: tissue_of(masks.wanted & mask) for name, mask in masks.regions.items()},
         {name: tissue_of(mask) for name, mask in masks.controls.items()},
         None,
-        nothing,
-        nothing,
+        no_blocks(),
         no_squares(),
         no_colours(),
     )

@@ -14,6 +14,7 @@ from slidescore.pipeline.tile_sums import Core, CoreSums, sum_core
 from slidescore.qc.artifacts import REASONS, TileSquares, paint_reasons
 from slidescore.qc.squares import MEASURES
 from slidescore.qc.stain_counts import ColourCounts, count_colours
+from slidescore.scoring.pixel_h_score import BLOCK_UM
 from slidescore.stain import StainPlanes
 from slidescore.tiles import TileSpec
 
@@ -103,6 +104,8 @@ def sum_up(
         row=(np.arange(spec.y_px, spec.y_px + spec.height_px) - top) // side,
         column=(np.arange(spec.x_px, spec.x_px + spec.width_px) - left) // side,
         reasons=squares.reasons,
+        block_row=_blocks(spec.y_px, spec.height_px, context.grid.analysis_mpp),
+        block_column=_blocks(spec.x_px, spec.width_px, context.grid.analysis_mpp),
     )  # fmt: skip
     sums = sum_core(core, context.stains.hematoxylin_positive_od)
     pixel_um2 = context.grid.analysis_mpp**2
@@ -119,11 +122,17 @@ def sum_up(
         region_areas,
         control_areas,
         sums.background_dab_od,
-        sums.dab_histogram,
-        sums.hematoxylin_histogram,
+        sums.blocks,
         _own_squares(context, squares, core, masks, sums, pixel_um2),
         _own_colours(spec, context, squares, masks),
     )
+
+
+def _blocks(first_px: int, length_px: int, mpp: float) -> NDArray[np.int64]:
+    """Tell which block of the pixel score each row or column of pixels lies in, by its middle; int64, (length_px,)."""
+    middle_um = (np.arange(first_px, first_px + length_px) + 0.5) * mpp
+    blocks: NDArray[np.int64] = np.floor(middle_um / BLOCK_UM).astype(np.int64)
+    return blocks
 
 
 def _drawn_areas(

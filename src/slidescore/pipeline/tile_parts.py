@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidescore.annotations import AnnotationSet
-from slidescore.assay.model import Cells, Stains, Tiles
+from slidescore.assay.left_of_wall import Cells, Stains, Tiles
 from slidescore.cells import Segmenter, TileCells
 from slidescore.cells.table import empty_cells
 from slidescore.qc.artifacts import TileSquares
@@ -17,6 +17,7 @@ from slidescore.qc.stain_counts import BlockColours, ColourCounts
 from slidescore.slide import AnalysisGrid
 from slidescore.slide.cross_level import LevelWitness
 from slidescore.stain import StainVectors
+from slidescore.stain.histograms import HISTOGRAM_BINS
 from slidescore.tiles import TilePlan, TileSpec
 from slidescore.tissue import TissueMask
 
@@ -62,6 +63,35 @@ NO_CELLS = TileCells(empty_cells(), np.zeros(0, dtype=bool), empty_cells())
 
 
 @dataclass(frozen=True, slots=True)
+class BlockHistograms:
+    """DAB histograms of a core's scored pixels, by block of the pixel score's grid.
+
+    Attributes
+    ----------
+    column, row
+        int64, (B,): of the blocks that hold a scored pixel of the core, counted from the slide's origin.
+    histograms
+        int32, (B, 2, HISTOGRAM_BINS): of all those pixels, and of those with hematoxylin.
+    """
+
+    column: NDArray[np.int64]
+    row: NDArray[np.int64]
+    histograms: NDArray[np.int32]
+
+    @property
+    def total(self) -> NDArray[np.int32]:
+        """Both histograms over all blocks; int32, (2, HISTOGRAM_BINS)."""
+        total: NDArray[np.int32] = self.histograms.sum(axis=0, dtype=np.int32)
+        return total
+
+
+def no_blocks() -> BlockHistograms:
+    """Return the blocks of a tile of which nothing was scored."""
+    nothing = np.zeros(0, np.int64)
+    return BlockHistograms(nothing, nothing, np.zeros((0, 2, HISTOGRAM_BINS), np.int32))
+
+
+@dataclass(frozen=True, slots=True)
 class TileResult:
     """What one tile yields; `reason` is empty unless the tile failed or is excluded."""
 
@@ -74,8 +104,7 @@ class TileResult:
     region_areas: dict[str, AreaSums]
     control_areas: dict[str, AreaSums]
     background_dab_od: float | None
-    dab_histogram: NDArray[np.int32]
-    hematoxylin_histogram: NDArray[np.int32]
+    blocks: BlockHistograms
     squares: TileSquares
     colours: ColourCounts
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from slidescore.pipeline.tile_parts import TileResult
-from slidescore.pipeline.tile_sums import HISTOGRAM_BINS
+from slidescore.pipeline.tile_parts import BlockHistograms, TileResult
 from slidescore.qc.artifacts import REASONS, TileSquares
 from slidescore.qc.squares import MEASURES
+from slidescore.stain.histograms import HISTOGRAM_BINS
 
 HISTOGRAM = pa.list_(pa.int32(), HISTOGRAM_BINS)
 
@@ -38,10 +39,13 @@ TILE_SCHEMA = pa.schema(
         *(pa.field(f"square_{name}", pa.list_(pa.float32())) for name in MEASURES),
         pa.field("dab_histogram", HISTOGRAM),
         pa.field("dab_histogram_hematoxylin", HISTOGRAM),
+        pa.field("block_column", pa.list_(pa.int32())),
+        pa.field("block_row", pa.list_(pa.int32())),
+        pa.field("block_histograms", pa.list_(pa.int32())),
     ]
 )
 """Columns of tiles.parquet: the core in level-0 px, what became of it, its quality, as a whole and square by square,
-and two DAB histograms of its scored pixels."""
+two DAB histograms of its scored pixels, and both by the blocks of the pixel score: 2 x 400 numbers a block."""
 
 
 def tile_table(results: Sequence[TileResult], cells: pa.Table, l0_per_px: float) -> pa.Table:
@@ -70,6 +74,7 @@ def tile_table(results: Sequence[TileResult], cells: pa.Table, l0_per_px: float)
         [(r.areas.tissue_um2, r.areas.scored_um2, r.areas.excluded_um2, r.areas.missing_um2) for r in results]
     ).reshape(-1, 4)
     tile_um2 = np.array([_core_um2(result) for result in results])
+    totals = [result.blocks.total for result in results]
     return pa.table(
         {
             "tile": index,
@@ -91,10 +96,9 @@ def tile_table(results: Sequence[TileResult], cells: pa.Table, l0_per_px: float)
             },
             "n_cells": pa.array([n_cells.get(int(i), 0) for i in index], pa.int32()),
             **_square_lists([result.squares for result in results]),
-            "dab_histogram": pa.array([result.dab_histogram.tolist() for result in results], HISTOGRAM),
-            "dab_histogram_hematoxylin": pa.array(
-                [result.hematoxylin_histogram.tolist() for result in results], HISTOGRAM
-            ),
+            "dab_histogram": pa.array([total[0].tolist() for total in totals], HISTOGRAM),
+            "dab_histogram_hematoxylin": pa.array([total[1].tolist() for total in totals], HISTOGRAM),
+            **_block_lists([result.blocks for result in results]),
         },
         schema=TILE_SCHEMA,
     )
@@ -109,25 +113,42 @@ def _mean(squares: TileSquares, measure: int) -> float | None:
 
 def _square_lists(tiles: Sequence[TileSquares]) -> dict[str, pa.Array]:
     """Build the columns that hold a list for each tile, with an entry for each of its squares."""
-    ends = np.concatenate([[0], np.cumsum([len(squares.number) for squares in tiles])]).astype(np.int32)
-
-    def lists(values: pa.Array) -> pa.Array:
-        return pa.ListArray.from_arrays(pa.array(ends), values)
+    lengths = [len(squares.number) for squares in tiles]
 
     def joined(parts: Sequence[NDArray[np.generic]], kind: pa.DataType) -> pa.Array:
-        values = np.concatenate(parts) if parts else np.zeros(0)
-        return lists(pa.array(values, kind, from_pandas=True))
+        return _lists(lengths, pa.array(_join(parts), kind, from_pandas=True))
 
     reasons = [REASONS[code] or None for squares in tiles for code in squares.reason]
     return {
         "square": joined([squares.number for squares in tiles], pa.int64()),
         "square_tissue_um2": joined([squares.tissue_um2 for squares in tiles], pa.float32()),
-        "square_excluded": lists(pa.array(reasons, pa.string())),
+        "square_excluded": _lists(lengths, pa.array(reasons, pa.string())),
         **{
             f"square_{name}": joined([squares.measures[:, k] for squares in tiles], pa.float32())
             for k, name in enumerate(MEASURES)
         },
     }
+
+
+def _block_lists(tiles: Sequence[BlockHistograms]) -> dict[str, pa.Array]:
+    """Build the columns that hold, for each tile, its blocks and their flattened histograms."""
+    histograms = [blocks.histograms.reshape(-1) for blocks in tiles]
+    lengths = [len(blocks.column) for blocks in tiles]
+    return {
+        "block_column": _lists(lengths, pa.array(_join([blocks.column for blocks in tiles]), pa.int32())),
+        "block_row": _lists(lengths, pa.array(_join([blocks.row for blocks in tiles]), pa.int32())),
+        "block_histograms": _lists([len(part) for part in histograms], pa.array(_join(histograms), pa.int32())),
+    }
+
+
+def _join(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _lists(lengths: Sequence[int], values: pa.Array) -> pa.Array:
+    """Cut an array into lists, one after the other."""
+    ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(ends), values)
 
 
 def _core_um2(result: TileResult) -> float:
