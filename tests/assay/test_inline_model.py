@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from assay.made_model import made_model
 from classical_assay import classical_loaded
@@ -18,7 +19,15 @@ from slidescore.assay import (
     parse_assay,
     with_tumor_model,
 )
-from slidescore.assay.inline_model import NETWORK, TUMOR, anchor_network_path, inline_model_file, model_text, set_values
+from slidescore.assay.inline_model import (
+    NETWORK,
+    TUMOR,
+    anchor_network_path,
+    inline_model_file,
+    model_text,
+    set_blocks,
+    set_values,
+)
 from slidescore.assay.tumor_model import model_json
 from slidescore.errors import AssayError
 
@@ -130,3 +139,36 @@ def test_of_a_networks_folder_only_its_name_counts(change):
 def test_a_text_that_is_no_assay_is_left_to_the_parser(text, tmp_path):
     assert inline_model_file(text, tmp_path, where="x") == anchor_network_path(text, tmp_path) == text
     assert set_values(text, TUMOR, {"model": model_text(MODEL)}) == text
+
+
+def test_values_in_block_style_leave_the_lines_behind_them_alone():
+    text = """\
+a: >-
+  folded
+  text
+# about b
+b:
+  - 1
+  - 2   # two
+# about c
+c:
+  d: |
+    kept
+  e: 5  # five
+"""
+    new = set_blocks(text, {(): {"a": '"x"', "b": "[3]"}, ("c",): {"e": "6"}})
+    assert (
+        new
+        == """\
+a: "x"
+# about b
+b:
+  [3]   # two
+# about c
+c:
+  d: |
+    kept
+  e: 6  # five
+"""
+    )
+    assert yaml.safe_load(new) == {"a": "x", "b": [3], "c": {"d": "kept\n", "e": 6}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,11 @@ from slidescore.assay import LoadedAssay, assay_digest
 from slidescore.pipeline.analysis import SlideAnalysis
 from slidescore.pipeline.judge import SlideIdentity, judge_slide
 from slidescore.pipeline.publish import write_slide_tables
-from slidescore.pipeline.tile_sums import HISTOGRAM_BINS
 from slidescore.pipeline.tile_table import TILE_SCHEMA
 from slidescore.report.columns import SCORE_COLUMNS
 from slidescore.report.files import write_csv, write_json
 from slidescore.report.run_folder import RunFolder
+from slidescore.stain.histograms import HISTOGRAM_BINS
 from training.made_tissue import MPP, SIDE_UM, Field
 
 
@@ -38,7 +39,9 @@ def make_run_folder(path: Path, loaded: LoadedAssay, fields: Mapping[str, Field]
     for file, field in fields.items():
         slide_id = run.slide_id(file)
         facts = make_result(field.cells, loaded.assay)
-        facts["slide"] |= {"width": int(SIDE_UM / MPP), "height": int(SIDE_UM / MPP), "mpp": MPP}
+        fingerprint = hashlib.sha256(slide_id.encode()).hexdigest()
+        size = {"width": int(SIDE_UM / MPP), "height": int(SIDE_UM / MPP), "mpp": MPP}
+        facts["slide"] |= size | {"fingerprint": fingerprint}
         facts["analysis"]["upsampled"] = False
         parts = ("slide", "analysis", "stains", "degradations", "profile", "device", "model")
         known = {part: facts[part] for part in parts} | {"annotations": None, "integrity": {}, "notes": []}
@@ -48,7 +51,7 @@ def make_run_folder(path: Path, loaded: LoadedAssay, fields: Mapping[str, Field]
         slide = folder.slide(slide_id)
         slide.begin()
         write_slide_tables(slide.work, result)
-        slide.finish(result.record, {"fingerprint": "0" * 64})
+        slide.finish(result.record, {"fingerprint": fingerprint})
         rows.append(result.row)
     content = make_run(loaded.assay) | {
         "assay": {"name": loaded.assay.name, "digest": assay_digest(loaded.assay), "text": loaded.text},

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapely.geometry import Point, Polygon
 
+from slidescore.cells.pointing import _inside
 from slidescore.cells.table import build_cells, pack_outlines
 from slidescore.errors import InputError
-from slidescore.training.label_matching import _inside, match_labels
+from slidescore.training.label_matching import match_labels
 from slidescore.training.labels import Label
 
 

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nn.drawn_network import TINY, make_card
 from report.page_checks import read_page
@@ -15,7 +13,7 @@ from slidescore.cells.types import LYMPHOCYTE, TUMOR
 from slidescore.nn.card import DataSource, Training
 from slidescore.nn.network import CellNetwork
 from slidescore.training.loop import LOSS_PARTS, log_row
-from slidescore.training.report import gflop_per_megapixel, reliability_points, wilson_interval, write_report
+from slidescore.training.report import gflop_per_megapixel, reliability_points, write_report
 from training.made_maps import made_field
 
 GRID = [(x, y) for y in (20, 60, 100) for x in (20, 50, 80, 110)]
@@ -102,21 +100,3 @@ def test_reliability_is_counted_in_bins() -> None:
     assert [each.observed for each in points] == pytest.approx([0, 2 / 3, 1])
     assert all(each.low <= each.observed <= each.high for each in points)
     assert reliability_points(probability[:0], came_true[:0]) == []
-
-
-@pytest.mark.parametrize(
-    ("n_true", "n", "low", "high"), [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)]
-)
-def test_intervals_are_those_of_newcombe_1998(n_true: int, n: int, low: float, high: float) -> None:
-    """Table I of Newcombe 1998, Stat. Med. 17:857, the score method without continuity correction."""
-    assert wilson_interval(n_true, n) == pytest.approx((low, high), abs=1e-4)
-
-
-@given(st.integers(1, 400), st.data())
-def test_an_interval_holds_its_share_and_stays_between_none_and_all(n: int, data: st.DataObject) -> None:
-    n_true = data.draw(st.integers(0, n))
-    low, high = wilson_interval(n_true, n)
-    assert 0 <= low <= n_true / n + 1e-12
-    assert n_true / n - 1e-12 <= high <= 1
-    other_low, other_high = wilson_interval(n - n_true, n)
-    assert (1 - other_high, 1 - other_low) == pytest.approx((low, high))

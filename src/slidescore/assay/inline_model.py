@@ -77,13 +77,30 @@ def set_values(text: str, block: tuple[str, ...], values: Mapping[str, str]) -> 
     values
         YAML by key; what stands below the block or is not there stays away.
     """
-    nodes = _nodes(text, block)
+    return set_blocks(text, {block: values})
+
+
+def set_blocks(text: str, blocks: Mapping[tuple[str, ...], Mapping[str, str]]) -> str:
+    """Do what `set_values` does in several blocks at once.
+
+    Parameters
+    ----------
+    text
+        An assay.
+    blocks
+        The values of each block by the names that lead to it; none of them may hold another one.
+    """
+    root = _root(text)
+    places = []
+    for block, values in blocks.items():
+        nodes = _inside(root, block)
+        places += [(nodes[key], value) for key, value in values.items() if key in nodes]
     # From the end, so that earlier places stay where they are.
-    for key in sorted((key for key in values if key in nodes), key=lambda key: -nodes[key].start_mark.index):
-        start, stop = nodes[key].start_mark.index, nodes[key].end_mark.index
+    for node, value in sorted(places, key=lambda place: -int(place[0].start_mark.index)):
+        start, stop = node.start_mark.index, _end(node, text)
         # A key without a value is null to YAML, and its place is right behind the colon.
         space = " " if start == stop else ""
-        text = text[:start] + space + values[key] + text[stop:]
+        text = text[:start] + space + value + text[stop:]
     return text
 
 
@@ -103,13 +120,29 @@ def _flow(value: Any) -> str:
 
 def _nodes(text: str, block: tuple[str, ...]) -> dict[str, yaml.Node]:
     """Return the value nodes of a block by key; none where the text is no such mapping."""
+    return _inside(_root(text), block)
+
+
+def _root(text: str) -> yaml.Node | None:
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        return yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
-        return {}
+        return None
+
+
+def _inside(node: yaml.Node | None, block: tuple[str, ...]) -> dict[str, yaml.Node]:
     for name in block:
         node = _children(node).get(name)
     return _children(node)
+
+
+def _end(node: yaml.Node, text: str) -> int:
+    """Return where a value ends; to YAML a value in block style ends where the next key begins, comments and all."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _end(last[1] if isinstance(last, tuple) else last, text)
+    stop: int = node.end_mark.index
+    return len(text[:stop].rstrip()) if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">") else stop
 
 
 def _children(node: yaml.Node | None) -> dict[str, yaml.Node]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from slidescore.stain.vectors import StainVectors, angle_degrees, unit
+from slidescore.stain.vectors import StainVectors, angle_degrees, components, unit
 
 EXTREME_PERCENT = 1.0
 """Share of pixels left out at each extreme, as QuPath's stain estimation does by default."""
@@ -89,10 +89,5 @@ def estimate_vectors(
         reason = f"residual {residual:.3f} OD, more than {max_residual_od:g}"
     if reason:
         return StainEstimate(fixed, False, reason, turn, residual, n)
-    hematoxylin, dab = (_components(unit(np.maximum(vector, 0.0))) for vector in extremes)
+    hematoxylin, dab = (components(unit(np.maximum(vector, 0.0))) for vector in extremes)
     return StainEstimate(StainVectors(hematoxylin, dab, "estimated"), True, "", turn, residual, n)
-
-
-def _components(vector: NDArray[np.float64]) -> tuple[float, float, float]:
-    red, green, blue = vector.tolist()
-    return red, green, blue

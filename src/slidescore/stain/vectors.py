@@ -41,3 +41,9 @@ def unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
 def angle_degrees(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Return the angle between two vectors in degrees."""
     return float(np.degrees(np.arccos(np.clip(unit(a) @ unit(b), -1.0, 1.0))))
+
+
+def components(vector: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return a vector's parts in R, G and B as plain numbers."""
+    red, green, blue = vector.tolist()
+    return red, green, blue

@@ -13,7 +13,7 @@ import orjson
 import shapely
 from shapely.geometry import shape
 
-from slidescore.assay.model import Annotations
+from slidescore.assay.left_of_wall import Annotations
 from slidescore.errors import InputError, nearest_names
 
 TUMOR_NAMES: Final = ("Tumor", "Tumour")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from slidescore.cells.decode import DecodeSettings
 from slidescore.cells.types import CELL_TYPES, TUMOR
+from slidescore.cohort.proportions import wilson
 from slidescore.nn.card import WEIGHTS_FILE, Calibration, Card
 from slidescore.nn.network import CellNetwork
 from slidescore.report.charts import ReliabilityPoint, Series, draw_lines, draw_reliability
@@ -36,8 +36,6 @@ ACCURACY_COLUMNS = {
 }
 """Figures of a card's table of held-back accuracy, and their heads."""
 RELIABILITY_BINS = 10
-WILSON_Z = 1.96
-"""Standard normal deviate of a 95 % interval."""
 MEASURED_SIDE_PX = 256
 """Side of the image on which operations are counted; convolutions take the same for each pixel of any."""
 PIXELS_A_MEGAPIXEL = 1_000_000
@@ -132,17 +130,9 @@ def reliability_points(probability: NDArray[np.float32], came_true: NDArray[np.b
     for k in np.unique(number):
         own = number == k
         n, n_true = int(own.sum()), int(came_true[own].sum())
-        low, high = wilson_interval(n_true, n)
+        low, high = wilson(n_true, n)
         points.append(ReliabilityPoint(float(probability[own].mean()), n_true / n, low, high, n))
     return points
-
-
-def wilson_interval(n_true: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share, by the score method (Wilson 1927, J. Am. Stat. Assoc. 22:209)."""
-    share, z2 = n_true / n, WILSON_Z**2
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = WILSON_Z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _read_log(path: Path) -> dict[str, list[float]]:
