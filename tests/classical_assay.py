@@ -13,7 +13,7 @@ from slidescore.assay import Assay, LoadedAssay, load_assay, parse_assay
 def classical_text(name: str = "cxcr4") -> str:
     text = re.sub(r"(?m)^  segmenter: \w+", "  segmenter: classical", load_assay(name).text)
     for key, value in (("rule", "all"), ("min_probability", "0.5"), ("strict_probability", "0.8")):
-        text = re.sub(rf"(?m)^  {key}: [\w.]+", f"  {key}: {value}", text)
+        text = re.sub(rf"(?m)^  {key}: [\w.]+", f"  {key}: {value}", text, count=1)
     return text
 
 

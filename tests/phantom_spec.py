@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -37,6 +38,8 @@ class PhantomSpec:
         'levels': that share at `dab_od_levels[k]` +- `dab_od_jitter`.
     patchiness
         0: each cell draws its own OD; 1: the OD follows a smooth field. The shares hold for both.
+    dab_od_at
+        Gives tumor cells their OD in place of the law: from (rng, x_um, y_um), arrays of one length, an array.
     hematoxylin_turn_deg, dab_turn_deg, turn_azimuth_deg
         Rotation of the stain vectors; azimuth 0 turns them towards each other, 90 out of their plane.
     white, illumination
@@ -82,6 +85,7 @@ class PhantomSpec:
     cytoplasm_dab_share: float = 0.1
     membrane_contrast: float = 2.0
     patchiness: float = 0.5
+    dab_od_at: Callable[[np.random.Generator, np.ndarray, np.ndarray], np.ndarray] | None = None
     dab_texture: float = 0.2
     dab_background_od: float = 0.03
 

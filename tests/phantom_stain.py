@@ -106,6 +106,9 @@ def _cell_dab_od(rng: np.random.Generator, spec: PhantomSpec, outlines: Outlines
     count = len(tumor)
     if spec.staining == "negative" or count == 0:
         return od
+    if spec.dab_od_at is not None:
+        od[tumor] = spec.dab_od_at(rng, outlines.x_um[tumor], outlines.y_um[tumor])
+        return od
     patch = smooth_noise(rng, 256, 256, 24)
     extent = max(spec.width_px, spec.height_px) * spec.mpp
     rows = np.clip(outlines.y_um[tumor] / extent * 256, 0, 255).astype(np.intp)

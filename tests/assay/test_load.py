@@ -251,8 +251,30 @@ def test_every_shipped_assay_loads_under_its_own_name(name):
 @pytest.mark.parametrize("name", list_assays())
 def test_a_shipped_cutoff_without_validation_says_so(name):
     cutoff = load_assay(name).assay.call.cutoff
-    assert cutoff.status == "provisional"
-    assert cutoff.source
+    if name == "cxcr4-continuous":
+        assert cutoff is None
+    else:
+        assert cutoff.status == ("unverified" if name == "cxcr4-shim2018" else "provisional")
+        assert cutoff.source
+
+
+def test_the_shipped_presets_measure_the_same_and_differ_in_score_and_call_only():
+    default = load_assay().assay
+    rules = {}
+    for name in list_assays():
+        assay = load_assay(name).assay
+        rules[name] = assay.call.cutoff_text
+        if name.startswith("cxcr4"):
+            assert changed_left_keys(default, assay) == []
+            assert (assay.bins, assay.tumor, assay.qc) == (default.bins, default.tumor, default.qc)
+    assert rules == {
+        "cxcr4": "h_score cytoplasm >= 150",
+        "cxcr4-any-positive": "percent_positive cytoplasm >= 1",
+        "cxcr4-continuous": None,
+        "cxcr4-irs-positive": "irs cytoplasm >= 3",
+        "cxcr4-shim2018": "irs cytoplasm > 7",
+        "generic-nuclear": "percent_positive nucleus >= 1",
+    }
 
 
 def test_the_default_assay_is_what_the_design_says():
@@ -283,7 +305,7 @@ def other(assay: Assay, dotted: str) -> object:
     for name in dotted.split("."):
         value = getattr(value, name)
     if value is None:
-        return made_model(assay) if dotted == "tumor.model" else 1.0
+        return {"tumor.model": made_model(assay), "call.cutoff.meaning": "x"}.get(dotted, 1.0)
     if isinstance(value, int | float):
         return value + 1
     return f"{value}x" if isinstance(value, str) else (value * 2 if len(value) == 1 else value[::-1])

@@ -35,7 +35,7 @@ def test_the_blocks_left_of_the_wall_come_first():
     fields = list(Assay.model_fields)
     blocks = fields[fields.index("reading") :]
     assert tuple(blocks[: len(LEFT_OF_WALL)]) == LEFT_OF_WALL
-    assert set(blocks[len(LEFT_OF_WALL) :]) == {"tumor", "bins", "score", "call", "qc"}
+    assert set(blocks[len(LEFT_OF_WALL) :]) == {"tumor", "bins", "score", "interval", "call", "patients", "qc"}
 
 
 @pytest.mark.parametrize("compartment", ["nucleus", "cytoplasm", "membrane", "cell"])
@@ -48,3 +48,8 @@ def test_bins_are_found_by_compartment(assay, change, compartment):
 def test_a_cutoff_in_words(assay, change):
     cutoff = change(assay.call.cutoff, {"scale": "percent_positive", "operator": ">", "value": 1.5})
     assert cutoff.text == "percent_positive cytoplasm > 1.5"
+
+
+def test_without_a_cutoff_there_are_no_words_for_it(assay, change):
+    assert assay.call.cutoff_text == "h_score cytoplasm >= 150"
+    assert change(assay, {"call.cutoff": None}).call.cutoff_text is None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from slidescore.errors import AssayError
 from slidescore.scoring import Call, CallLabel, Coverage, Scores, make_call, meets, score_cells
+from slidescore.scoring.calls import NO_PIXELS
+from slidescore.scoring.intervals import Uncertainty
 
 GOOD = Coverage(tissue_um2=1e6, scored_um2=1e6, excluded_fraction=0.0, failed_fraction=0.0, missing_fraction=0.0)
 
@@ -57,6 +60,64 @@ def test_percent_positive_is_called_on_its_own_scale(assay, change, scores_of):
     )
     assert make_call(scores_of(99, 1, 0, 0), GOOD, percent).label is CallLabel.HIGH
     assert make_call(scores_of(100, 1, 0, 0), GOOD, percent).label is CallLabel.LOW
+
+
+def interval(low: float | None, high: float | None) -> Uncertainty:
+    return Uncertainty(20, "" if low is not None else "only 4 squares", low, high)
+
+
+@pytest.mark.parametrize(
+    ("operator", "low", "high", "label"),
+    [
+        (">=", 140.0, 190.0, "EQUIVOCAL"), (">=", 149.9, 150.0, "EQUIVOCAL"), (">=", 150.0, 190.0, "HIGH"),
+        (">=", 100.0, 149.9, "HIGH"), (">", 150.0, 190.0, "EQUIVOCAL"), (">", 150.1, 190.0, "HIGH"),
+        (">", 140.0, 150.0, "HIGH"), (">=", None, None, "HIGH"),
+    ],
+)  # fmt: skip
+def test_an_interval_whose_ends_are_called_differently_is_equivocal(
+    assay, change, scores_of, operator, low, high, label
+):
+    changed = change(assay, {"call.cutoff.operator": operator})
+    assert make_call(scores_of(50, 50, 50, 51), GOOD, changed, uncertainty=interval(low, high)).label == label
+
+
+def test_without_an_interval_only_a_margin_is_equivocal(assay, change, scores_of):
+    on_cutoff = scores_of(50, 50, 50, 50)
+    assert make_call(on_cutoff, GOOD, assay).label is CallLabel.HIGH
+    margin = change(assay, {"call.equivocal_margin": 15.0})
+    assert make_call(on_cutoff, GOOD, margin).label is CallLabel.EQUIVOCAL
+    # The margin reaches 15 to either side of it, and no further.
+    assert make_call(scores_of(0, 50, 50, 0), GOOD, change(margin, {"call.cutoff.value": 165.0})).label == "EQUIVOCAL"
+    assert make_call(scores_of(0, 50, 50, 0), GOOD, change(margin, {"call.cutoff.value": 135.0})).label == "EQUIVOCAL"
+    assert make_call(scores_of(0, 50, 50, 0), GOOD, change(margin, {"call.cutoff.value": 165.5})).label == "LOW"
+    # H 140.2 lies 9.8 below 150, in binary a little more.
+    tenths = change(assay, {"call.equivocal_margin": 9.8, "call.cutoff.value": 150.0})
+    assert make_call(scores_of(0, 598, 402, 0), GOOD, tenths).label == "EQUIVOCAL"
+    # An interval on one side does not outweigh the margin.
+    assert make_call(on_cutoff, GOOD, margin, uncertainty=interval(151.0, 160.0)).label is CallLabel.EQUIVOCAL
+
+
+def test_without_a_cutoff_nothing_is_called(assay, change, scores_of):
+    silent = change(assay, {"call.cutoff": None, "call.equivocal_margin": 10.0})
+    assert make_call(scores_of(0, 0, 0, 100), GOOD, silent) == Call(None, "", "", "")
+    assert make_call(scores_of(0, 0, 0, 9), GOOD, silent) == Call(None, "too few tumor cells (9, at least 100)", "", "")
+
+
+def test_a_part_without_pixels_has_no_pixel_score_to_call(assay, change, scores_of):
+    pixel = change(assay, {"score.scheme": "pixel_h_score", "call.cutoff.scale": "pixel_h_score"})
+    scores = replace(scores_of(0, 0, 0, 100), settings=pixel.score)
+    assert make_call(scores, GOOD, pixel).reason == NO_PIXELS
+    counted = replace(scores, pixel={"cytoplasm": np.array([10.0, 0, 0, 30])})
+    assert make_call(counted, GOOD, pixel).label is CallLabel.HIGH
+    assert counted.value("pixel_h_score") == 225.0
+
+
+def test_every_scheme_is_called_on_its_own_scale(assay, change, scores_of):
+    irs = change(assay, {"score.scheme": "irs", "call.cutoff.scale": "irs", "call.cutoff.value": 8.0})
+    scores = replace(scores_of(10, 0, 90, 0), settings=irs.score)
+    assert make_call(scores, GOOD, irs) == Call(CallLabel.HIGH, "", "provisional", "irs cytoplasm >= 8")
+    above = change(irs, {"call.cutoff.operator": ">"})
+    assert make_call(scores, GOOD, above).label is CallLabel.LOW
 
 
 @pytest.mark.parametrize(

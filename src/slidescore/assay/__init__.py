@@ -11,7 +11,8 @@ from slidescore.assay.load import (
     parse_assay,
     with_tumor_model,
 )
-from slidescore.assay.model import LEFT_OF_WALL, Assay, Compartment, Cutoff, Operator, Scale
+from slidescore.assay.model import LEFT_OF_WALL, Assay, Compartment, Cutoff, Operator, Scale, Score
+from slidescore.assay.refusals import refuse_unverified, unverified_note
 from slidescore.assay.tumor_model import TumorModel, load_tumor_model
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "LoadedAssay",
     "Operator",
     "Scale",
+    "Score",
     "TumorModel",
     "assay_digest",
     "changed_left_keys",
@@ -31,5 +33,7 @@ __all__ = [
     "load_assay",
     "load_tumor_model",
     "parse_assay",
+    "refuse_unverified",
+    "unverified_note",
     "with_tumor_model",
 ]

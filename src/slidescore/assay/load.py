@@ -12,6 +12,7 @@ import orjson
 
 from slidescore.assay.inline_model import TUMOR, anchor_network_path, inline_model_file, model_text, set_values
 from slidescore.assay.model import LEFT_OF_WALL, Assay
+from slidescore.assay.refusals import refuse_western_blot
 from slidescore.assay.strict import parse_strict
 from slidescore.assay.tumor_model import TumorModel
 from slidescore.errors import AssayError, UnknownNameError, nearest_names
@@ -59,7 +60,7 @@ def load_assay(name_or_path: str | Path = DEFAULT_ASSAY) -> LoadedAssay:
     Raises
     ------
     UnknownNameError
-        If the name is neither shipped nor a file.
+        If the name is neither shipped nor a file, or is that of a Western blot's cut-off.
     AssayError
         If the file is not a valid assay.
     """
@@ -68,6 +69,7 @@ def load_assay(name_or_path: str | Path = DEFAULT_ASSAY) -> LoadedAssay:
     if isinstance(name_or_path, str) and name_or_path in list_assays():
         path = shipped
     elif not path.is_file():
+        refuse_western_blot(str(name_or_path))
         raise UnknownNameError(
             f"no assay of that name and no such file; {nearest_names(str(name_or_path), list_assays())}",
             where=f"assay '{name_or_path}'",

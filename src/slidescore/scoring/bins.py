@@ -14,6 +14,8 @@ from slidescore.cells.table import floats
 N_BINS = 4
 BIN_NAMES = ("Negative", "1+", "2+", "3+")
 """Names of the bins, as QuPath spells them."""
+BIN_SIGNS = ("0", "1+", "2+", "3+")
+"""The bins where there is little room, and as classes of one overall intensity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,11 @@ class BinCounts:
     def total(self) -> int:
         """All counted cells."""
         return self.n0 + self.n1 + self.n2 + self.n3
+
+    @property
+    def array(self) -> NDArray[np.float64]:
+        """The four counts; float64, (4,)."""
+        return np.array([self.n0, self.n1, self.n2, self.n3], dtype=np.float64)
 
     @property
     def h_score(self) -> float | None:

@@ -7,7 +7,10 @@ from enum import StrEnum
 
 from slidescore.assay import Assay, Cutoff
 from slidescore.errors import AssayError
+from slidescore.scoring.intervals import DECIMALS, Uncertainty
 from slidescore.scoring.scores import Scores
+
+NO_PIXELS = "no pixel H-score: stained pixels are counted for whole slides only"
 
 
 class CallLabel(StrEnum):
@@ -40,16 +43,30 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call, why (for NOT_EVALUABLE), and whether its cut-off is validated or provisional."""
+    """What is called, and why nothing is.
 
-    label: CallLabel
+    Attributes
+    ----------
+    label
+        None where the assay has no cut-off: then nothing is called, whatever the score.
+    reason
+        Why there is no score; empty where there is one.
+    status
+        Of the cut-off: validated, provisional or unverified; empty without one.
+    cutoff
+        The rule in words; empty without one.
+    """
+
+    label: CallLabel | None
     reason: str
     status: str
     cutoff: str
 
 
-def make_call(scores: Scores, coverage: Coverage, assay: Assay, refusal: str = "") -> Call:
-    """Call a slide or region HIGH or LOW against the assay's cut-off, or NOT_EVALUABLE with the reason.
+def make_call(
+    scores: Scores, coverage: Coverage, assay: Assay, refusal: str = "", uncertainty: Uncertainty | None = None
+) -> Call:
+    """Call a slide or region HIGH, LOW or EQUIVOCAL against the assay's cut-off, or NOT_EVALUABLE with the reason.
 
     Parameters
     ----------
@@ -59,6 +76,9 @@ def make_call(scores: Scores, coverage: Coverage, assay: Assay, refusal: str = "
         The cut-off and the limits.
     refusal
         Why the slide as a whole cannot be scored, whatever its cells come to; empty when it can.
+    uncertainty
+        Of the score on the assay's scheme and compartment; without one, or where it has no interval, only
+        `call.equivocal_margin` can make a score equivocal.
 
     Raises
     ------
@@ -66,18 +86,36 @@ def make_call(scores: Scores, coverage: Coverage, assay: Assay, refusal: str = "
         If the cut-off is on another scale or compartment than the score.
     """
     cutoff = assay.call.cutoff
-    if (cutoff.scale, cutoff.compartment) != (assay.score.scheme, assay.score.compartment):
+    if cutoff is not None and (cutoff.scale, cutoff.compartment) != (assay.score.scheme, assay.score.compartment):
         raise AssayError(
             f"cut-off on {cutoff.scale} {cutoff.compartment} cannot judge {assay.score.scheme} "
             f"{assay.score.compartment}",
             where="call.cutoff",
         )
     reason = refusal or not_evaluable_reason(scores, coverage, assay)
-    value = scores.value(cutoff.scale)
+    value = scores.value(assay.score.scheme)
+    if value is None and not reason:
+        of_pixels = assay.score.scheme == "pixel_h_score"
+        reason = "no tumor cells" if not of_pixels else NO_PIXELS if scores.pixel is None else "no stained pixels"
+    if cutoff is None:
+        return Call(None, reason, "", "")
     if reason or value is None:
-        return Call(CallLabel.NOT_EVALUABLE, reason or "no tumor cells", cutoff.status, cutoff.text)
-    label = CallLabel.HIGH if meets(value, cutoff) else CallLabel.LOW
-    return Call(label, "", cutoff.status, cutoff.text)
+        return Call(CallLabel.NOT_EVALUABLE, reason, cutoff.status, cutoff.text)
+    return Call(label_of(value, uncertainty, cutoff, assay.call.equivocal_margin), "", cutoff.status, cutoff.text)
+
+
+def label_of(value: float, uncertainty: Uncertainty | None, cutoff: Cutoff, margin: float) -> CallLabel:
+    """Return HIGH or LOW, or EQUIVOCAL where the score does not decide.
+
+    Equivocal is a score whose interval has one end that meets the cut-off and one that does not, and one within
+    `margin` of the cut-off where the margin is above 0. A score on its cut-off is not equivocal by that alone.
+    """
+    low, high = (None, None) if uncertainty is None else (uncertainty.low, uncertainty.high)
+    crossed = low is not None and high is not None and meets(low, cutoff) != meets(high, cutoff)
+    # Rounded, for a difference of tenths is no binary fraction: 150 - 140.2 must not be more than 9.8.
+    if crossed or (margin > 0 and round(abs(value - cutoff.value), DECIMALS) <= margin):
+        return CallLabel.EQUIVOCAL
+    return CallLabel.HIGH if meets(value, cutoff) else CallLabel.LOW
 
 
 def meets(value: float, cutoff: Cutoff) -> bool:

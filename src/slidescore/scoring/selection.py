@@ -34,6 +34,11 @@ def strict_tumor_cells(cells: pa.Table, assay: Assay) -> NDArray[np.bool_]:
     return _at_least(floats(cells, "tumor_probability"), assay.tumor.strict_probability)
 
 
+def likely_tumor_cells(cells: pa.Table, least: float) -> NDArray[np.bool_]:
+    """Return which cells are tumor cells under rule `probability` with another limit than the assay's; bool, (N,)."""
+    return _at_least(floats(cells, "tumor_probability"), least)
+
+
 def _at_least(probability: NDArray[np.float32], least: float) -> NDArray[np.bool_]:
     """Compare in the precision of the table; what an annotation settled as Other, exactly 0, is never enough."""
     enough: NDArray[np.bool_] = (probability > 0) & (probability >= np.float32(least))
