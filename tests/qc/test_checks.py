@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -17,11 +19,12 @@ from slidescore.qc.checks import (
     check_controls,
     check_slide,
     measure_slide,
+    pixel_divergence,
     usual_level,
     worst_level,
 )
 from slidescore.qc.squares import MEASURES
-from slidescore.scoring import Call, CallLabel, Coverage
+from slidescore.scoring import COMPARTMENTS, Call, CallLabel, Coverage, score_cells
 
 GOOD = Coverage(1e6, 1e6, 0.0, 0.0, 0.0)
 HIGH = Call(CallLabel.HIGH, "", "provisional", "h_score cytoplasm >= 150")
@@ -181,6 +184,25 @@ def test_nothing_measured_is_none_and_no_finding(check, make_cells, assay):
         measures = measure_slide(make_cells([]), tiles, made_colours(**unknown), assay)
         assert set(measures.values()) == {None}
         assert check(cells=make_cells([]), tiles=tiles, **unknown) == []
+
+
+@pytest.mark.parametrize(("apart", "said"), [(1.01, "above"), (-1.01, "below"), (1.0, ""), (None, "")])
+def test_a_pixel_score_far_from_the_cells_is_flagged(assay, apart, said):
+    limit = assay.qc.warn_pixel_divergence_h
+    measures = {"pixel_divergence_h": None if apart is None else apart * limit}
+    known = dict.fromkeys(("counterstain_od", "background_dab_od"))
+    flags = check_slide(facts_of(), known | measures, GOOD, HIGH, assay)
+    assert [(flag.name, flag.level) for flag in flags] == ([("pixel_score_diverges", "warn")] if said else [])
+    assert all(f"{1.01 * limit:.0f} {said} the H-score of all cells" in flag.text for flag in flags)
+
+
+def test_pixels_are_compared_with_all_cells_tumor_or_not(assay, make_cells):
+    cells = make_cells([0.1, 0.3, 0.5, 0.7], tumor_probability=[0.0, 0.9, 0.9, 0.9])
+    scores = score_cells(cells, assay)
+    assert pixel_divergence(scores) is None
+    pixels = dict.fromkeys(COMPARTMENTS, np.array([50.0, 50.0, 0.0, 0.0]))
+    assert pixel_divergence(replace(scores, pixel=pixels)) == pytest.approx(50 - 150)
+    assert pixel_divergence(replace(score_cells(make_cells([]), assay), pixel=pixels)) is None
 
 
 def test_squares_are_averaged_by_their_tissue(make_cells, assay):

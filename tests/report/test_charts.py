@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slidescore.report.charts import (
+    SMALL_WIDTH,
     WIDTH,
     ReliabilityPoint,
     Series,
@@ -20,6 +21,7 @@ from slidescore.report.charts import (
     draw_lines,
     draw_reliability,
     draw_small_bin_bar,
+    draw_small_interval,
     draw_strip,
 )
 from slidescore.scoring import bin_values
@@ -91,7 +93,8 @@ class TestHistogram:
 
 
 def test_compartments_mark_the_scored_one_and_its_cutoff() -> None:
-    values = {"nucleus": 12.34, "cytoplasm": 210.0, "membrane": None, "cell": 99.96}
+    scores = {"nucleus": 12.34, "cytoplasm": 210.0, "membrane": None, "cell": 99.96}
+    values = {name: (value, None, None) for name, value in scores.items()}
     root = parsed(draw_compartments(values, "cytoplasm", 150.0, "cut-off ≥ 150"))
     scale = WIDTH - 96 - 56
     assert widths(root, "bar-scored") == [pytest.approx(210 / 300 * scale, abs=0.01)]
@@ -102,6 +105,28 @@ def test_compartments_mark_the_scored_one_and_its_cutoff() -> None:
     cutoffs = [line for line in root.iter("line") if line.get("class") == "cutoff"]
     assert [float(line.get("x1", "0")) for line in cutoffs] == [pytest.approx(96 + scale / 2)]
     assert not list(parsed(draw_compartments(values, "cytoplasm", None)).iterfind("line[@class='cutoff']"))
+
+
+def test_intervals_of_compartments_are_lines_with_ends() -> None:
+    root = parsed(draw_compartments({"nucleus": (90.0, None, None), "cell": (150.0, 120.0, 210.0)}, "cell", None))
+    scale = WIDTH - 96 - 56
+    lines = [line for line in root.iter("line") if line.get("class") == "whisker"]
+    assert len(lines) == 3
+    assert [float(lines[0].get(name, "0")) for name in ("x1", "x2")] == pytest.approx(
+        [96 + 0.4 * scale, 96 + 0.7 * scale]
+    )
+
+
+def test_a_score_in_a_row_has_its_interval_and_cutoff_on_its_own_axis() -> None:
+    root = parsed(draw_small_interval(6.0, 3.0, 9.0, 7.0, 12.0, "Immunoreactive <score> 6 (3 to 9)"))
+    assert root.findtext("title") == "Immunoreactive <score> 6 (3 to 9)"
+    assert widths(root, "interval") == [pytest.approx((SMALL_WIDTH - 2) / 2)]
+    places = {line.get("class"): float(line.get("x1", "0")) for line in root.iter("line")}
+    assert places["tick"] == pytest.approx(1 + (SMALL_WIDTH - 2) / 2)
+    assert places["cutoff"] == pytest.approx(1 + (SMALL_WIDTH - 2) * 7 / 12, abs=0.01)
+    bare = parsed(draw_small_interval(6.0, None, None, None, 12.0, ""))
+    assert {line.get("class") for line in bare.iter("line")} == {"axis", "tick"}
+    assert widths(bare, "interval") == []
 
 
 def test_strip_places_ticks_and_escapes_names() -> None:

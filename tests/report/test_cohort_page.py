@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from imagecodecs import jpeg8_encode
 
-from classical_assay import classical_assay
+from classical_assay import classical_assay, classical_text
 from report.made_cells import scattered_cells
 from report.made_result import make_row, make_run
 from report.page_checks import read_page
 from slidescore.report.cohort_page import cutoff_distance, render_cohort_page, sort_worst_first
+from slidescore.report.columns import PATIENT_COLUMNS
 
 ASSAY = classical_assay()
 CELLS = scattered_cells(400, 900, 900)
@@ -110,6 +111,65 @@ def test_an_empty_run_and_mixed_cutoffs() -> None:
     assert "0 slides: none." in text
     mixed = [slide("a"), slide("b", cutoff="h_score cytoplasm >= 100")]
     assert "cut-off" not in read_page(render_cohort_page(RUN, mixed, {}))[0].split("Worst first")[0]
+
+
+def test_intervals_and_chances_stand_beside_the_score() -> None:
+    row = slide("a", h_score=140.0, h_score_low=120.6, h_score_high=160.2, p_high=0.381, call="EQUIVOCAL")
+    page = render_cohort_page(RUN, [row], {})
+    text, _ = read_page(page)
+    assert "121 to 160" in text
+    assert "0.38" in text
+    assert "H-score 140 (121 to 160)" in text
+    # On an axis of 118 px for 300 H.
+    assert f'x="{1 + 120.6 * 118 / 300:.2f}" y="3.00" width="{39.6 * 118 / 300:.2f}"' in page
+    assert '<span class="call call-equivocal">EQUIVOCAL</span>' in page
+
+
+def test_without_a_cutoff_there_is_no_call() -> None:
+    text = classical_text()
+    start = text.index("  cutoff:")
+    text = text[:start] + "  cutoff: null\n\n" + text[text.index("patients:") :]
+    run = RUN | {"assay": RUN["assay"] | {"text": text}}
+    row = slide("a", call=None, call_status=None, cutoff=None)
+    page, _ = read_page(render_cohort_page(run, [row], {}))
+    assert "No cut-off: no call." in page
+    assert "1 slide: 1 scored." in page
+    assert "Calls" not in page
+    assert "H-score, cytoplasm" in page
+    assert "no call" in page.split("Worst first")[0]
+    assert "HIGH" not in page.replace("P(HIGH)", "")
+
+
+def test_other_scales_have_their_own_column_and_axis() -> None:
+    rows = [slide("a", cutoff="irs cytoplasm > 7", irs=8.0, call="HIGH", call_status="unverified")]
+    page = render_cohort_page(RUN, rows, {})
+    text, _ = read_page(page)
+    assert "Immunoreactive score, cytoplasm" in text
+    assert "UNVERIFIED CUT-OFF" in text
+    assert page.count("<td") == page.count('<th scope="col"') + 1
+    assert f'x1="{1 + 8 * 118 / 12:.2f}"' in page
+
+
+def patient(name: str, **changes: Any) -> dict[str, Any]:
+    row = dict.fromkeys(PATIENT_COLUMNS) | {
+        "patient_id": name, "rule": "most_recent_metastatic", "n_slides": 3, "n_used": 2, "slides_used": "a-0;b-0",
+        "score": 143.4, "low": 121.2, "high": 166.4, "p_high": 0.381, "call": "EQUIVOCAL", "scale": "h_score",
+        "compartment": "cytoplasm", "cutoff": "h_score cytoplasm >= 150", "call_status": "provisional",
+    }  # fmt: skip
+    return row | changes
+
+
+def test_patients_have_a_table_of_their_own() -> None:
+    none = {"score": None, "low": None, "high": None, "p_high": None, "call": "NOT_EVALUABLE", "n_used": 0}
+    rows = [patient("P-1"), patient("P-<2>", reason="no evaluable slide", **none)]
+    page = render_cohort_page(RUN, ROWS, {}, rows)
+    text, _ = read_page(page)
+    assert "n = 2 patients" in text
+    for phrase in ("most recent metastatic", "2 of 3", "121 to 166", "P-<2>", "no evaluable slide", "a-0, b-0"):
+        assert phrase in (page if phrase == "a-0, b-0" else text)
+    as_text = [{key: None if value is None else str(value) for key, value in row.items()} for row in rows]
+    assert render_cohort_page(RUN, ROWS, {}, as_text) == page
+    assert "Patients" not in read_page(render_cohort_page(RUN, ROWS, {}))[0]
 
 
 def test_percent_positive_runs_are_drawn_on_their_scale() -> None:

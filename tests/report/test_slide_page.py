@@ -9,7 +9,7 @@ import pytest
 
 from classical_assay import classical_assay, classical_text
 from report.made_cells import make_cells, scattered_cells
-from report.made_result import make_result, make_row
+from report.made_result import INTERVAL, make_result, make_row, make_schemes
 from report.page_checks import read_page
 from slidescore.assay import parse_assay
 from slidescore.cells.table import replace_column
@@ -34,8 +34,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Any]:
 
 def test_every_number_is_on_the_page(pictures: tuple[bytes, Any]) -> None:
     region = make_row(CELLS, ASSAY, h_score=77.4, n_tumor_cells=4321) | {"region": "Core B7"}
-    extra = {"h_score_low": 141.27, "h_score_high": 162.93, "p_high": 0.57, "allred": 6}
-    result = make_result(CELLS, ASSAY, regions=[region], **extra)
+    result = make_result(CELLS, ASSAY, regions=[region | {"h_score_low": 60.4, "h_score_high": 91.6, "p_high": 0.021}])
+    result["schemes"] = make_schemes(CELLS, ASSAY, h_score=(141.27, 162.93), irs=(3.0, 6.0))
+    result["uncertainty"] = INTERVAL
     tiles = pa.table(
         {"status": ["scored", "excluded", "excluded", "failed"], "reason": [None, "pen", "pen", "decode error"]}
     )
@@ -45,7 +46,9 @@ def test_every_number_is_on_the_page(pictures: tuple[bytes, Any]) -> None:
         "a.svs", "a-01234567", f"{scores['h_score']:.1f}", "95 % interval 141.3 to 162.9", "PROVISIONAL",
         "cut-off H-score cytoplasm ≥ 150", f"{scores['n_tumor_cells']:,}", "12.346", "11.877", "3.1 %", "<0.1 %",
         "70 scored, 6 excluded, 1 failed", *(f"{scores[f'n{k}']:,}" for k in range(4)),
-        *(f"{scores[f'h_{name}']:.1f}" for name in ("nucleus", "cytoplasm", "membrane", "cell")), "0.57", "6.0",
+        *(f"{scores[f'h_{name}']:.1f}" for name in ("nucleus", "cytoplasm", "membrane", "cell")), "P(HIGH) 0.38",
+        "141.3 to 162.9", "3 to 6", "60 to 92", "0.02", "2,000", "as much as 72 independent ones", "140.0 to 146.1",
+        "provisional: not validated", "midpoint of the 0-300 scale",
         "warn", "DAB between cells is 0.163 OD.", "negative cells may read 1+", "0.173", "Core B7", "77", "4,321",
         "pen", "decode error", "40,123 × 30,456 px", "0.2512 × 0.2513 µm/px, file",
         "0.5025 µm/px from level 0, factor 2",
@@ -60,6 +63,16 @@ def test_every_number_is_on_the_page(pictures: tuple[bytes, Any]) -> None:
     assert reader.scripts == 0
 
 
+def test_an_interval_without_width_says_what_it_does_not_say() -> None:
+    result = make_result(CELLS, ASSAY)
+    result["schemes"] = make_schemes(CELLS, ASSAY, h_score=(0.0, 0.0))
+    alike = {"squares": [[0, 0, 900, 0, 0, 0]], "n_eff": None, "naive_low": 0.0, "naive_high": 0.0, "p_high": 0.0}
+    result["uncertainty"] = INTERVAL | alike
+    text, _ = read_page(render_slide_page(result, CELLS, None, ASSAY, None))
+    assert "All cells are in one bin, so the interval has no width" in text
+    assert "independent ones" not in text
+
+
 def test_each_gallery_cell_says_where_and_how_much(pictures: tuple[bytes, Any]) -> None:
     text, _ = read_page(render_slide_page(make_result(CELLS, ASSAY), CELLS, None, ASSAY, *pictures))
     for cell in pictures[1]:
@@ -67,9 +80,43 @@ def test_each_gallery_cell_says_where_and_how_much(pictures: tuple[bytes, Any]) 
         assert f"{cell.dab_od['cytoplasm']:.3f}" in text
 
 
+def test_without_an_interval_the_page_says_why() -> None:
+    text, _ = read_page(render_slide_page(make_result(CELLS, ASSAY), CELLS, None, ASSAY, None))
+    assert "No interval and no probability of HIGH: only 4 squares of 512 µm hold tumor cells (at least 10)." in text
+    assert "95 % interval" not in text.split("All scores")[0]
+    assert "P(HIGH) " not in text
+
+
+def test_the_pixel_score_stands_beside_that_of_all_cells() -> None:
+    result = make_result(CELLS, ASSAY)
+    assert "Pixel H-score 9" not in read_page(render_slide_page(result, CELLS, None, ASSAY, None))[0]
+    result["schemes"]["pixel_h_score"]["cytoplasm"] = {"value": 92.65, "low": 79.31, "high": 105.04}
+    text, _ = read_page(render_slide_page(result, CELLS, None, ASSAY, None))
+    assert f"Pixel H-score 92.7 (79.3 to 105.0), beside {result['scores']['h_all_cells']:.1f} of all cells" in text
+
+
+def test_without_a_cutoff_there_is_no_call(change: Any) -> None:
+    assay = change(ASSAY, {"call.cutoff": None})
+    text, _ = read_page(render_slide_page(make_result(CELLS, assay), CELLS, None, assay, None))
+    assert "no cut-off: no call" in text
+    assert "none: nothing is called" in text
+    assert "No interval: only 4 squares" in text
+    assert "cut-off ≥" not in text
+    assert "HIGH" not in text.split("Regions")[0].split("All scores")[0]
+
+
+def test_what_high_stood_for_is_said_and_how_far_a_cutoff_is_to_be_trusted(change: Any) -> None:
+    changes = {"meaning": "better <recurrence-free> survival", "status": "unverified"}
+    assay = change(ASSAY, {f"call.cutoff.{name}": value for name, value in changes.items()})
+    text, _ = read_page(render_slide_page(make_result(CELLS, assay), CELLS, None, assay, None))
+    assert "What high stood for in the cut-off's source: better <recurrence-free> survival" in text
+    assert "UNVERIFIED" in text
+    assert "unverified: what its source says leaves open" in text
+
+
 def test_hostile_names_stay_text(pictures: tuple[bytes, Any]) -> None:
     region = make_row(CELLS, ASSAY, reason=HOSTILE) | {"region": HOSTILE}
-    result = make_result(CELLS, ASSAY, regions=[region], file=HOSTILE, patient_id=HOSTILE)
+    result = make_result(CELLS, ASSAY, regions=[region], file=HOSTILE)
     result["slide"]["scanner"] = result["annotations"]["file"] = HOSTILE
     result["degradations"] = [HOSTILE]
     result["qc"]["flags"] = [{"name": HOSTILE, "level": "warn", "text": HOSTILE}]
@@ -137,11 +184,18 @@ def test_types_and_the_three_rules_are_on_the_page_where_they_are_known() -> Non
     result = make_result(cells, assay)
     page, _ = read_page(render_slide_page(result, cells, None, assay, None))
     scores = result["scores"]
+    lymphocytes = result["sensitivity"]["h_lymphocytes"]
     assert len({scores["h_score"], scores["h_all_cells"], scores["h_strict"]}) == 3
     rows = [
-        f"This assay's rule tumor probability of at least 0.5 20 {scores['h_score']:.1f}",
-        f"All cells tumor or not 40 {scores['h_all_cells']:.1f}",
-        f"Strict tumor probability of at least 0.8 10 {scores['h_strict']:.1f}",
+        f"This assay's rule tumor probability ≥ 0.5 20 {scores['h_score']:.1f}",
+        f"All cells tumor or not 40 {scores['h_all_cells']:.1f} {scores['h_all_cells'] - scores['h_score']:+.1f}",
+        f"Strict tumor probability ≥ 0.8 10 {scores['h_strict']:.1f}",
+        f"Lymphocytes these alone 10 {lymphocytes:.1f}",
+        f"Lymphocytes mixed in 10 % of the cells {0.9 * scores['h_score'] + 0.1 * lymphocytes:.1f}",
+        *(
+            f"Other limit tumor probability ≥ {each['probability']:g} {each['n']} {each['h']:.1f}"
+            for each in result["sensitivity"]["limits"]
+        ),
     ]
     words = "".join(page.split())
     assert [row for row in rows if row.replace(" ", "") not in words] == []
@@ -166,6 +220,6 @@ def test_under_rule_all_the_page_counts_types_by_highest_probability() -> None:
 
 def test_where_nothing_tells_types_the_page_does_not_pretend() -> None:
     page, _ = read_page(render_slide_page(make_result(CELLS, ASSAY), CELLS, None, ASSAY, None))
-    assert "H-score by tumor rule" not in page
+    assert "hangs on the tumor rule" not in page
     assert "Lymphocytes" not in page
     assert "H-score of all cells" in page

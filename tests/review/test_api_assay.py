@@ -93,21 +93,40 @@ def test_what_makes_no_assay_is_refused(client: Client, changes: Any) -> None:
     assert answer.json()["error"]
 
 
-def test_where_a_network_lies_is_not_told(scored_run: ScoredRun, tmp_path: Path) -> None:
-    run = scored_run.copy(tmp_path)
+def with_assay(run: ScoredRun, text: str) -> Path:
+    """The run as if it had been scored under another text of its assay."""
     content = read_json(run.run / "run.json")
-    content["assay"]["text"] = set_values(content["assay"]["text"], NETWORK, {"model": "/home/zebediah/nets/own-v2"})
-    loaded = LoadedAssay(parse_assay(content["assay"]["text"], where="x"), content["assay"]["text"], "x")
+    content["assay"]["text"] = text
+    loaded = LoadedAssay(parse_assay(text, where="x"), text, "x")
     content["assay"]["digest"] = assay_digest(loaded.assay)
     write_json(run.run / "run.json", content)
     table = run.run / "scores.csv"
     old = run.record("strong")["scores"]["assay_digest"]
     table.write_text(table.read_text().replace(old, content["assay"]["digest"]))
-    with served(run.run) as client:
+    return run.run
+
+
+def test_where_a_network_lies_is_not_told(scored_run: ScoredRun, tmp_path: Path) -> None:
+    run = scored_run.copy(tmp_path)
+    text = read_json(run.run / "run.json")["assay"]["text"]
+    with served(with_assay(run, set_values(text, NETWORK, {"model": "/home/zebediah/nets/own-v2"}))) as client:
         answer = post(client)
     assert answer.status == 200
     assert b"zebediah" not in answer.body
     assert parse_assay(answer.body.decode(), where="x").cells.network.model == "./own-v2"
+
+
+def test_an_unverified_cutoff_stays_so_under_other_thresholds(scored_run: ScoredRun, tmp_path: Path) -> None:
+    run = scored_run.copy(tmp_path)
+    text = read_json(run.run / "run.json")["assay"]["text"]
+    text = set_values(text, ("call", "cutoff"), {"status": "unverified", "meaning": "better", "source": "hearsay"})
+    with served(with_assay(run, text)) as client:
+        thresholds, cutoff = (
+            parse_assay(post(client, **{name: ...}).body.decode(), where="x").call.cutoff for name in ("cutoff", "t")
+        )
+    assert (thresholds.value, thresholds.status, thresholds.meaning) == (150.0, "unverified", "better")
+    assert thresholds.source == "hearsay"
+    assert (cutoff.value, cutoff.status, cutoff.meaning) == (120.0, "provisional", None)
 
 
 def test_blind_readers_get_none(blind_client: Client) -> None:

@@ -149,8 +149,15 @@ def test_a_preview_is_what_a_rescore_would_say(client: Client, own_run: ScoredRu
         "bins": [counts.n0, counts.n1, counts.n2, counts.n3],
         "h_score": counts.h_score,
         "percent_positive": counts.percent_positive,
+        "irs": scores.value("irs"),
+        "allred": scores.value("allred"),
+        "pixel_h_score": None,
         "call": "HIGH" if counts.h_score >= cutoff else "LOW",
         "reason": None,
+        "low": None,
+        "high": None,
+        "p_high": None,
+        "no_interval": "only 1 square of 512 um holds tumor cells (at least 10)",
     }
     same = client.post(address(own_run, "preview"), {}).json()
     assert same["h_score"] == own_run.record("strong")["scores"]["h_score"]

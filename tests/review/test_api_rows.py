@@ -24,7 +24,7 @@ def test_the_run_says_what_it_is_and_how_it_was_scored(client: Client) -> None:
     assert assay["thresholds"]["cytoplasm"] == [0.2, 0.4, 0.6]
     assert assay["cutoff"] == {
         "scale": "h_score", "compartment": "cytoplasm", "operator": ">=", "value": 150.0, "status": "provisional",
-        "text": "h_score cytoplasm >= 150",
+        "text": "h_score cytoplasm >= 150", "meaning": None,
     }  # fmt: skip
     assert "Research use only" in run["research_use"]
 

@@ -11,11 +11,21 @@ from pathlib import Path
 import pytest
 
 import slidescore.review
+from slidescore.assay.model import SCALE_RANGE
 from slidescore.audit.requests import MAX_CORNERS, MAX_REASON, MAX_REVIEWER, MAX_TEXT, PERCENT_SLACK
-from slidescore.report.page import show_cutoff, show_number, show_percent, show_score
+from slidescore.report.page import (
+    SCALE_WORDS,
+    show_chance,
+    show_cutoff,
+    show_number,
+    show_percent,
+    show_score,
+    show_value,
+)
 from slidescore.review import api_assay
 from slidescore.review.overlay_tiles import COLOURBLIND_COLOURS
 from slidescore.review.stain_views import HEAT_MAX_OD
+from slidescore.scoring.schemes import SCHEMES
 
 WEB = Path(slidescore.review.__file__).parent / "web"
 PAGES = sorted(WEB.glob("*.html"))
@@ -26,6 +36,10 @@ NUMBERS = [
     None, 0, 0.05, 0.1, 0.25, 0.35, 0.5, 0.75, 1.005, 1.5, 2.5, 9.95, 9.96, 10, 10.5, 11.5, 38.57143, 61.5, 99.4, 99.51,
     99.95, 100, 150, 186.5, 187.25, 187.5, 187.6092, 299.95, 300, 999.5, 1000, 1234.5, 1234567.25,
 ]  # fmt: skip
+
+
+CUTOFFS = ["irs cytoplasm > 7", "pixel_h_score cell >= 80", "percent_positive membrane >= 1"]
+CHANCES = [None, 0, 0.004, 0.01, 0.125, 0.381, 0.99, 0.996, 1]
 
 
 def read(path: Path) -> str:
@@ -146,11 +160,25 @@ def test_numbers_are_written_as_in_reports(tmp_path):
         "const cutoff = f.showCutoff({ text: 'h_score cytoplasm >= 150' });\n"
         "const scores = (n) => [f.showScore(n), f.showScore(n, 1)];\n"
         "const rows = numbers.map((n) => [f.showNumber(n), f.showNumber(n, 3), ...scores(n), f.showPercent(n)]);\n"
-        "console.log(JSON.stringify([rows, cutoff]));\n"
+        f"const cutoffs = {json.dumps(CUTOFFS)}.map((text) => f.showCutoff({{ text }}));\n"
+        f"const chances = {json.dumps(CHANCES)}.map(f.showChance);\n"
+        "const scales = Object.keys(f.SCALES).map((scale) => [scale, f.SCALES[scale].end, f.SCALES[scale].words,\n"
+        "  numbers.filter((n) => n === null || n <= 100).map((n) => f.SCALES[scale].write(n, 1))]);\n"
+        "const between = [f.showBetween(1.2, 3.4), f.showBetween(1.2, null), f.showBetween(9.5, 12, f.showPercent)];\n"
+        "console.log(JSON.stringify({ rows, cutoff, cutoffs, chances, scales, between }));\n"
     )
     done = subprocess.run(["node", str(script)], capture_output=True, text=True, check=True)
-    rows, cutoff = json.loads(done.stdout)
+    said = json.loads(done.stdout)
+    rows, cutoff = said["rows"], said["cutoff"]
     for number, row in zip(NUMBERS, rows, strict=True):
         numbers, scores = [show_number(number), show_number(number, 3)], [show_score(number), show_score(number, 1)]
         assert row == [*numbers, *scores, show_percent(number)], number
     assert cutoff == show_cutoff("h_score cytoplasm >= 150")
+    assert said["cutoffs"] == [show_cutoff(text) for text in CUTOFFS]
+    assert said["chances"] == [show_chance(chance) for chance in CHANCES]
+    assert said["between"] == ["1 to 3", "", "9.5 % to 12 %"]
+    small = [number for number in NUMBERS if number is None or number <= 100]
+    assert said["scales"] == [
+        [scale, SCALE_RANGE[scale][1], SCALE_WORDS[scale], [show_value(scale, number, 1) for number in small]]
+        for scale in SCHEMES
+    ]

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import shapely
 from numpy.typing import NDArray
 
-from slidescore.assay.model import Artifacts
+from slidescore.assay.left_of_wall import Artifacts
 from slidescore.cells.table import floats, replace_column
 from slidescore.qc.squares import MEASURES, SquareMeasures, SquarePlan
 

@@ -15,7 +15,7 @@ from slidescore.assay import Assay
 from slidescore.cells.table import floats
 from slidescore.qc.artifacts import REASONS
 from slidescore.qc.squares import MEASURES
-from slidescore.scoring import Call, CallLabel, Coverage
+from slidescore.scoring import Call, Coverage, Scores
 
 Level = Literal["info", "warn", "fail"]
 
@@ -45,7 +45,7 @@ def check_slide(
     facts
         The `slide`, `analysis`, `stains`, `annotations` and `notes` parts of result.json.
     measures
-        What `measure_slide` found.
+        What `measure_slide` found, and `pixel_divergence_h` where `pixel_divergence` has one.
     coverage, call
         What was scored and what came of it.
     assay
@@ -57,6 +57,7 @@ def check_slide(
         *_integrity_flags(facts.get("integrity") or {}, assay),
         *_stain_flags(facts["stains"], measures, assay),
         *_quality_flags(measures, assay),
+        *_pixel_flags(measures, assay),
         *_selection_flags(facts, assay),
     ]
     return sort_flags(flags)
@@ -110,6 +111,15 @@ def measure_slide(
     measures["soft_fraction"] = float(weight[soft & ~out].sum() / total) if total else None
     measures["artifact_fraction"] = float(weight[out].sum() / total) if total else None
     return measures
+
+
+def pixel_divergence(scores: Scores) -> float | None:
+    """Return the pixel H-score less the H-score of all cells, on the 0 to 300 scale; None without either.
+
+    Cells of every kind are compared, for pixels are not told tumor from stroma.
+    """
+    pixel = scores.value("pixel_h_score")
+    return None if pixel is None or scores.h_all_cells is None else pixel - scores.h_all_cells
 
 
 def artifact_areas(tiles: pa.Table) -> dict[str, dict[str, float]]:
@@ -173,7 +183,8 @@ def _mean(values: pa.Array | pa.ChunkedArray, weight: pa.Array | pa.ChunkedArray
 
 def _call_flags(call: Call, coverage: Coverage, assay: Assay) -> list[Flag]:
     flags = []
-    if call.label is CallLabel.NOT_EVALUABLE:
+    # Not its label: without a cut-off nothing is called.
+    if call.reason:
         flags.append(Flag("not_evaluable", "fail", f"Not evaluable: {call.reason}."))
     if coverage.failed_fraction > 0:
         flags.append(
@@ -261,6 +272,14 @@ def _quality_flags(measures: Mapping[str, float | None], assay: Assay) -> list[F
     if (brown := known.get("glass_dab_od", 0.0)) > qc.warn_glass_dab_od:
         flags.append(Flag("dab_on_glass", "warn", f"Glass around the tissue holds {brown:.3f} OD of DAB."))
     return flags
+
+
+def _pixel_flags(measures: Mapping[str, float | None], assay: Assay) -> list[Flag]:
+    apart = measures.get("pixel_divergence_h")
+    if apart is None or abs(apart) <= assay.qc.warn_pixel_divergence_h:
+        return []
+    text = f"The pixel H-score is {abs(apart):.0f} {'above' if apart > 0 else 'below'} the H-score of all cells."
+    return [Flag("pixel_score_diverges", "warn", text)]
 
 
 def _selection_flags(facts: Mapping[str, Any], assay: Assay) -> list[Flag]:

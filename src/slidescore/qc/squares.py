@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from slidescore.assay.model import Artifacts
+from slidescore.assay.left_of_wall import Artifacts
 from slidescore.qc.square_kernels import (
     GREY_STEPS,
     MAX_GREY,

@@ -8,17 +8,41 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from slidescore.report.charts import MAX_H, Tick, draw_small_bin_bar, draw_strip
-from slidescore.report.page import as_number, data_uri, render_page, show_call, show_cutoff, show_number, show_score
+from markupsafe import Markup
+
+from slidescore.assay import Assay, parse_assay
+from slidescore.assay.model import SCALE_RANGE
+from slidescore.report.charts import Tick, draw_small_bin_bar, draw_small_interval, draw_strip
+from slidescore.report.page import (
+    SCALE_WORDS,
+    as_number,
+    data_uri,
+    render_page,
+    show_call,
+    show_chance,
+    show_cutoff,
+    show_interval,
+    show_number,
+    show_value,
+)
+from slidescore.report.patient_rows import show_patient
+from slidescore.report.score_tables import cutoff_words
 from slidescore.scoring import BIN_NAMES
+from slidescore.scoring.schemes import SCHEMES
 
 Row = Mapping[str, Any]
 
 _QC_ORDER: Final = {"fail": 0, "warn": 1}
 _STATUS_WORDS: Final = {"scored": "scored", "not_evaluable": "not evaluable", "failed": "failed"}
-_MAX_PERCENT: Final = 100.0
 _UNDECIDED: Final = 0.5
 """Probability of HIGH that says nothing."""
+_TITLES: Final[dict[str, str]] = {
+    **{name: scheme.title for name, scheme in SCHEMES.items()},
+    "percent_positive": "Percent positive cells",
+}
+"""Of the axis on which slides are drawn, by scale."""
+_HEADS: Final = {"percent_positive": "positive", "irs": "IRS", "allred": "Allred", "pixel_h_score": "pixel H-score"}
+"""Of the column that stands beside the H-score, by the scale of the cut-off."""
 _UNREVIEWED: Final = "unreviewed"
 """State of a slide that nobody reviewed, see `slidescore.audit.state`."""
 
@@ -33,7 +57,12 @@ class _CutoffText:
     text: str
 
 
-def render_cohort_page(run: Mapping[str, Any], rows: Sequence[Row], thumbnails: Mapping[str, bytes]) -> str:
+def render_cohort_page(
+    run: Mapping[str, Any],
+    rows: Sequence[Row],
+    thumbnails: Mapping[str, bytes],
+    patients: Sequence[Row] | None = None,
+) -> str:
     """Render the page of a run.
 
     Parameters
@@ -45,40 +74,54 @@ def render_cohort_page(run: Mapping[str, Any], rows: Sequence[Row], thumbnails: 
         (`slidescore.audit.reviewed`), the reviewed score stands next to the automatic one.
     thumbnails
         Small JPEG pictures by slide_id, see `slidescore.report.overlay_pyramid.small_jpeg`; may be incomplete.
+    patients
+        Rows of patients.csv, in the same way; None for a run without patients.
 
     Returns
     -------
     str
         A whole HTML page that needs no other file, and links to the slides' own pages beside it.
     """
+    assay = _assay_of(run)
     cutoff = _common_cutoff(rows)
-    on_percent = cutoff is not None and cutoff.scale == "percent_positive"
-    field = "percent_positive" if on_percent else "h_score"
-    provisional = any(row.get("call_status") == "provisional" for row in rows)
-    ticks = _ticks(rows, field)
-    compartment = cutoff.compartment if cutoff else "the assay's compartment"
+    scale = cutoff.scale if cutoff else assay.score.scheme if assay else "h_score"
+    compartment = cutoff.compartment if cutoff else assay.score.compartment if assay else "the assay's compartment"
+    status = next((word for row in rows if (word := show_call(row)["status"])), "")
+    said = cutoff_words(assay.call.cutoff if assay else None)
+    ticks = _ticks(rows, scale)
     return render_page(
         "cohort.html",
         script="cohort.js",
         assay_name=run["assay"]["name"],
-        provisional=provisional,
+        status=status,
+        cutoff=said,
+        no_cutoff=assay is not None and assay.call.cutoff is None,
         summary=summarize_rows(rows),
         shortfall=_shortfall(rows),
         reviewed=_reviewed(rows),
-        axis=f"Percent positive cells, {compartment}" if on_percent else f"H-score, {compartment}",
+        axis=f"{_TITLES[scale]}, {compartment}",
         strip=draw_strip(
             ticks,
             cutoff.value if cutoff else None,
-            show_cutoff(f"cut-off {cutoff.text}{' (provisional)' if provisional else ''}") if cutoff else "",
-            "percent positive" if on_percent else "H-score",
-            _MAX_PERCENT if on_percent else MAX_H,
+            show_cutoff(f"cut-off {cutoff.text}{f' ({status.lower()})' if status else ''}") if cutoff else "",
+            SCALE_WORDS[scale],
+            _end(scale),
         ),
         n_scored=len(ticks),
-        on_percent=on_percent,
-        rows=[_show_row(row, thumbnails, field) for row in sort_worst_first(rows)],
-        provenance=_provenance(run, rows),
+        scale=scale,
+        own_head="" if scale == "h_score" else _HEADS[scale],
+        show_value=show_value,
+        rows=[_show_row(row, thumbnails, scale) for row in sort_worst_first(rows)],
+        patients=[show_patient(row) for row in patients or []],
+        provenance=_provenance(run, rows, said["source"]),
         version=(run.get("versions") or {}).get("slidescore", ""),
     )
+
+
+def _assay_of(run: Mapping[str, Any]) -> Assay | None:
+    """Return what the run was scored under, where run.json tells."""
+    text = str(run["assay"].get("text") or "")
+    return parse_assay(text, where="run.json") if text else None
 
 
 def sort_worst_first(rows: Sequence[Row]) -> list[Row]:
@@ -127,19 +170,23 @@ def _common_cutoff(rows: Sequence[Row]) -> _CutoffText | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _ticks(rows: Sequence[Row], field: str) -> list[Tick]:
-    ticks = []
-    for row in rows:
-        value = as_number(row.get(field))
-        if value is not None:
-            low, high = (as_number(row.get(f"{field}_{end}")) for end in ("low", "high"))
-            ticks.append(Tick(value, low, high, str(row.get("file") or "")))
-    return ticks
+def _end(scale: str) -> float:
+    return SCALE_RANGE[scale][1]
+
+
+def _ends(row: Row, scale: str) -> tuple[float | None, float | None]:
+    """Return the interval of a row's score; the table has those of the H-score only."""
+    return as_number(row.get(f"{scale}_low")), as_number(row.get(f"{scale}_high"))
+
+
+def _ticks(rows: Sequence[Row], scale: str) -> list[Tick]:
+    values = [(row, as_number(row.get(scale))) for row in rows]
+    return [Tick(value, *_ends(row, scale), str(row.get("file") or "")) for row, value in values if value is not None]
 
 
 def summarize_rows(rows: Sequence[Row]) -> str:
     """Say how many slides there are, what became of them and what they were called."""
-    calls = Counter(str(row.get("call")) for row in rows if row.get("status") == "scored")
+    calls = Counter(str(row["call"]) for row in rows if row.get("status") == "scored" and row.get("call"))
     states = Counter(str(row.get("status") or "pending") for row in rows)
     known = [f"{states.pop(name)} {words}" for name, words in _STATUS_WORDS.items() if name in states]
     other = [f"{n} {name}" for name, n in sorted(states.items())]
@@ -180,11 +227,21 @@ def _show_review(row: Row, field: str) -> dict[str, Any]:
     }
 
 
-def _show_row(row: Row, thumbnails: Mapping[str, bytes], field: str) -> dict[str, Any]:
+def _draw_score(row: Row, scale: str) -> Markup | str:
+    """Draw the score that the call is made on, with its interval and cut-off; nothing without a score."""
+    value, cutoff = as_number(row.get(scale)), _read_cutoff(row)
+    if value is None:
+        return ""
+    low, high = _ends(row, scale)
+    between = show_interval(scale, low, high)
+    words = f"{_TITLES[scale]} {show_value(scale, value)}{f' ({between})' if between else ''}"
+    return draw_small_interval(value, low, high, cutoff.value if cutoff else None, _end(scale), words)
+
+
+def _show_row(row: Row, thumbnails: Mapping[str, bytes], scale: str) -> dict[str, Any]:
     slide_id = str(row.get("slide_id") or "")
     picture = thumbnails.get(slide_id)
     counts = [int(as_number(row.get(f"n{k}")) or 0) for k in range(len(BIN_NAMES))]
-    low, high = as_number(row.get("h_score_low")), as_number(row.get("h_score_high"))
     # A failed slide has no folder to link to.
     linked = bool(slide_id) and row.get("status") in ("scored", "not_evaluable")
     qc = str(row.get("qc") or "")
@@ -196,18 +253,21 @@ def _show_row(row: Row, thumbnails: Mapping[str, bytes], field: str) -> dict[str
         "link": f"slides/{quote(slide_id, safe='')}/report.html" if linked else "",
         "thumbnail": data_uri(picture, "image/jpeg") if picture else "",
         "h_score": row.get("h_score"),
-        "interval": f"{show_score(low)} to {show_score(high)}" if low is not None and high is not None else "",
-        "percent_positive": row.get("percent_positive"),
+        "interval": show_interval("h_score", *_ends(row, "h_score")),
+        "own": show_value(scale, row.get(scale)),
+        "chart": _draw_score(row, scale),
+        "chance": show_chance(row.get("p_high")),
         "n_tumor_cells": row.get("n_tumor_cells"),
         "sort_h": _sort_value(row, "h_score"),
-        "sort_positive": _sort_value(row, "percent_positive"),
+        "sort_own": _sort_value(row, scale),
+        "sort_chance": _sort_value(row, "p_high"),
         "sort_cells": _sort_value(row, "n_tumor_cells"),
         "bar": draw_small_bin_bar(counts) if sum(counts) else "",
         "call": show_call(row),
         "qc": qc,
         "qc_order": _QC_ORDER.get(qc, len(_QC_ORDER)),
         "flags": ", ".join(name.replace("_", " ") for name in flags),
-        "review": _show_review(row, field),
+        "review": _show_review(row, scale),
     }
 
 
@@ -226,11 +286,12 @@ def _integrity(run: Mapping[str, Any], rows: Sequence[Row]) -> str:
     return f"{len(scored) - n_open} of {len(scored)} slides verified by SHA-256{unlisted}"
 
 
-def _provenance(run: Mapping[str, Any], rows: Sequence[Row]) -> list[tuple[str, str]]:
+def _provenance(run: Mapping[str, Any], rows: Sequence[Row], cutoff_source: str) -> list[tuple[str, str]]:
     assay, model = run["assay"], run.get("model") or {}
     versions = run.get("versions") or {}
     return [
         ("Assay", f"{assay['name']}, digest {assay['digest']}"),
+        *([("Cut-off", cutoff_source)] if cutoff_source else []),
         ("Segmenter", f"{model.get('name', '')}, {model.get('digest', '')}".strip(", ")),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("Created", str(run.get("created") or "")),

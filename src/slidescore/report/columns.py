@@ -15,6 +15,12 @@ SCORE_COLUMNS: tuple[str, ...] = (
 REGION_COLUMNS: tuple[str, ...] = (*SCORE_COLUMNS, "region", "role")
 """Columns of regions.csv: one row a named region, and one an area of control tissue."""
 
+PATIENT_COLUMNS: tuple[str, ...] = (
+    "patient_id", "rule", "n_slides", "n_used", "slides_used", "score", "low", "high", "p_high", "call", "reason",
+    "scale", "compartment", "cutoff", "call_status", "n_blocks", "site", "time_point",
+)  # fmt: skip
+"""Columns of patients.csv: one row a patient of the slide-to-patient table."""
+
 TIMING_COLUMNS: tuple[str, ...] = (
     "slide_id", "file", "seconds", "tissue_mpx_per_second", "cells_per_second", "peak_memory_mb",
     "tiles_resumed",

@@ -20,12 +20,30 @@ from markupsafe import Markup
 RESEARCH_USE: Final = "Research use only. Not for diagnostic procedures."
 NOTHING: Final = "–"
 """What stands where a number was not computed; never zero."""
+MINUS: Final = "\N{MINUS SIGN}"
+"""Stands before numbers below zero: a hyphen may end a line, and begins a formula in a spreadsheet."""
+
+NO_CALL: Final = "no call"
+"""What stands where an assay without a cut-off scored."""
+STATUS_WORDS: Final = {"provisional": "PROVISIONAL", "unverified": "UNVERIFIED"}
+"""What always stands beside a call whose cut-off is not validated, by the cut-off's status."""
+SCALE_WORDS: Final = {
+    "h_score": "H-score",
+    "percent_positive": "percent positive",
+    "irs": "immunoreactive score",
+    "allred": "Allred score",
+    "pixel_h_score": "pixel H-score",
+}
+"""Names of scales within a sentence."""
+STEP_SCALES: Final = frozenset({"irs", "allred"})
+"""Scales that hold whole numbers only."""
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _STYLES: Final = ("tokens.css", "page.css")
 """tokens.css is shared with the review app."""
 _WHOLE_PERCENT: Final = 10.0
 _ALL: Final = 100.0
+_LEAST_CHANCE: Final = 0.01
 
 
 def render_page(template: str, script: str = "", **context: Any) -> str:
@@ -94,9 +112,42 @@ def show_fraction(value: Any) -> str:
     return NOTHING if number is None else show_percent(100 * number)
 
 
+def show_value(scale: str, value: Any, digits: int = 0) -> str:
+    """Write a score on a scale; `digits` decimals where the scale has any and is not percent."""
+    if scale == "percent_positive":
+        return show_percent(value)
+    return show_score(value, 0 if scale in STEP_SCALES else digits)
+
+
+def show_interval(scale: str, low: Any, high: Any, digits: int = 0) -> str:
+    """Write an interval of a score, for example `121 to 166`; empty where there is none."""
+    if as_number(low) is None or as_number(high) is None:
+        return ""
+    return f"{show_value(scale, low, digits)} to {show_value(scale, high, digits)}"
+
+
+def show_estimate(value: Any, low: Any, high: Any, digits: int) -> str:
+    """Write an estimate with its interval, `143 (121 to 166)`; without an interval the estimate alone."""
+    if as_number(value) is None:
+        return NOTHING
+    ends = f" ({show_score(low, digits)} to {show_score(high, digits)})"
+    known = as_number(low) is not None and as_number(high) is not None
+    return f"{show_score(value, digits)}{ends if known else ''}".replace("-", MINUS)
+
+
+def show_chance(value: Any) -> str:
+    """Write a probability with two decimals, never a 0 or 1 that is only rounded."""
+    number = as_number(value)
+    if number is None:
+        return NOTHING
+    if 0 < number < _LEAST_CHANCE:
+        return f"<{_LEAST_CHANCE}"
+    return f">{1 - _LEAST_CHANCE}" if 1 - _LEAST_CHANCE < number < 1 else f"{number:.2f}"
+
+
 def show_cutoff(text: Any) -> str:
     """Write a cut-off as the tables state it (`h_score cytoplasm >= 150`) for readers (`H-score cytoplasm ≥ 150`)."""
-    words = {"h_score": "H-score", "percent_positive": "percent positive", ">=": "≥"}
+    words = {**SCALE_WORDS, ">=": "≥"}
     return " ".join(words.get(word, word) for word in str(text or "").split())
 
 
@@ -107,13 +158,12 @@ def data_uri(content: bytes, mime: str) -> str:
 
 def show_call(row: Mapping[str, Any]) -> dict[str, str]:
     """Describe the badge of a row of scores.csv: its text, its CSS class, and what stands beside it."""
-    status = row.get("status")
-    call = "FAILED" if status == "failed" else str(row.get("call") or NOTHING)
-    provisional = call not in ("FAILED", "NOT_EVALUABLE", NOTHING) and row.get("call_status") == "provisional"
+    call = row.get("call") or {"failed": "FAILED", "not_evaluable": "NOT_EVALUABLE"}.get(str(row.get("status")), "")
+    decided = call not in ("", "FAILED", "NOT_EVALUABLE")
     return {
-        "text": call.replace("_", " "),
-        "style": f"call-{call.lower().replace('_', '-')}" if call != NOTHING else "call-not-evaluable",
-        "provisional": "PROVISIONAL" if provisional else "",
+        "text": str(call).replace("_", " ") or NO_CALL,
+        "style": f"call-{str(call).lower().replace('_', '-') or 'none'}",
+        "status": STATUS_WORDS.get(str(row.get("call_status")), "") if decided else "",
         "reason": str(row.get("reason") or ""),
     }
 
@@ -132,6 +182,7 @@ def _environment() -> Environment:
         "score": show_score,
         "percent": show_percent,
         "fraction": show_fraction,
+        "chance": show_chance,
         "data_uri": data_uri,
     }
     return environment

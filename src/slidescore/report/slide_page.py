@@ -24,18 +24,27 @@ from slidescore.report.page import (
     data_uri,
     render_page,
     show_call,
+    show_chance,
     show_cutoff,
     show_fraction,
+    show_interval,
     show_number,
     show_percent,
     show_score,
+)
+from slidescore.report.score_tables import (
+    cutoff_words,
+    headline,
+    pixel_words,
+    rule_rows,
+    scheme_rows,
+    uncertainty_words,
 )
 from slidescore.scoring import (
     BIN_NAMES,
     COMPARTMENTS,
     cell_types,
     counted_cells,
-    strict_tumor_cells,
     tumor_cells,
 )
 
@@ -63,6 +72,7 @@ FLAG_MEANINGS: Final[dict[str, str]] = {
     "tinted_glass": "The scanner's white balance is off, or the slide is; it is corrected by the glass.",
     "dab_on_glass": "The reaction left a haze, which adds to every cell.",
     "control_missing": "The reaction may have failed; a negative score of this slide means little.",
+    "pixel_score_diverges": "Stain may lie elsewhere than where cells are scored, or cells were cut wrongly.",
     "tumor_not_identified": "Stroma and immune cells count as well, which usually lowers the H-score.",
 }
 """What a finding means for the score, by the name of its flag."""
@@ -81,6 +91,7 @@ MEASURE_NAMES: Final[dict[str, str]] = {
     "grey_fraction": "Grey and smooth, share",
     "hematoxylin_floor_od": "Hematoxylin where palest, OD",
     "artifact_fraction": "In excluded squares, share",
+    "pixel_divergence_h": "Pixel H-score less that of all cells",
 }
 
 TYPE_NAMES: Final[tuple[str, ...]] = ("Tumor cells", "Lymphocytes", "Stromal cells", "Other cells")
@@ -94,13 +105,6 @@ _THUMBNAIL_PX: Final = 1024
 _OTHER_SCORES: Final[tuple[tuple[str, str, str], ...]] = (
     ("h_all_cells", "H-score of all cells", "tumor or not"),
     ("h_without_exclusions", "H-score with excluded cells", "as if nothing had been excluded but by annotation"),
-    ("pixel_h_score", "Pixel H-score", "from tissue pixels instead of cells"),
-    ("irs", "Immunoreactive score", "0 to 12"),
-    ("allred", "Allred score", "0 to 8"),
-    ("p_high", "Probability of HIGH", ""),
-    ("n_eff", "Effective number of cells", ""),
-    ("h_naive_low", "Naive interval, low", "as if cells were independent"),
-    ("h_naive_high", "Naive interval, high", "as if cells were independent"),
 )
 
 
@@ -139,26 +143,29 @@ def render_slide_page(
     od = floats(cells, f"dab_od_{compartment}")
     od = np.where(np.isnan(od), floats(cells, "dab_od_cell"), od)
     statistic = f"{assay.cells.membrane_percentile:g}. percentile" if compartment == "membrane" else "mean"
-    on_h = cutoff.scale == "h_score"
-    rules = _rules(cells, scores, assay)
+    on_h = cutoff is not None and cutoff.scale == "h_score"
+    rules = rule_rows(result, cells, assay)
     return render_page(
         "slide.html",
         file=result["file"],
         slide_id=result["slide_id"],
-        patient_id=scores.get("patient_id"),
-        headline=_headline(scores, on_percent=not on_h),
+        headline=headline(result, assay),
         call=show_call(scores),
-        cutoff=show_cutoff(scores.get("cutoff")),
+        cutoff=cutoff_words(cutoff),
         bin_names=BIN_NAMES,
         bin_bar=draw_bin_bar(counts),
         n_binned=show_number(sum(counts)),
         compartment=compartment,
         compartments=draw_compartments(
-            {name: as_number(scores[f"h_{name}"]) for name in COMPARTMENTS},
+            {name: _estimate_of(result["schemes"]["h_score"][name]) for name in COMPARTMENTS},
             compartment,
-            cutoff.value if on_h else None,
-            show_cutoff(f"cut-off {cutoff.operator} {cutoff.value:g} ({cutoff.status})"),
+            cutoff.value if cutoff is not None and on_h else None,
+            show_cutoff(f"cut-off {cutoff.operator} {cutoff.value:g} ({cutoff.status})") if cutoff is not None else "",
         ),
+        schemes=scheme_rows(result, assay),
+        compartment_names=COMPARTMENTS,
+        uncertainty=uncertainty_words(result, assay),
+        pixel_score=pixel_words(result, assay),
         histogram=draw_histogram(od[counted], assay.bins.of(compartment), compartment, statistic),
         counts=count_rows(result, cells, assay),
         rules=rules,
@@ -173,40 +180,14 @@ def render_slide_page(
         thumbnail=data_uri(small_jpeg(thumbnail_png, _THUMBNAIL_PX), "image/jpeg") if thumbnail_png else "",
         gallery=_gallery_rows(gallery),
         gallery_rule=GALLERY_RULE,
-        provenance=_provenance(result),
+        provenance=_provenance(result, assay),
         degradations=result.get("degradations") or [],
         version=result["versions"].get("slidescore", ""),
     )
 
 
-def _headline(scores: Mapping[str, Any], *, on_percent: bool) -> dict[str, str]:
-    low, high = as_number(scores.get("h_score_low")), as_number(scores.get("h_score_high"))
-    if on_percent:
-        return {"value": show_percent(scores["percent_positive"]), "unit": "positive", "interval": ""}
-    interval = f"95 % interval {low:.1f} to {high:.1f}" if low is not None and high is not None else ""
-    return {"value": show_score(scores["h_score"], 1), "unit": "H-score", "interval": interval}
-
-
-def _rules(cells: pa.Table, scores: Mapping[str, Any], assay: Assay) -> list[dict[str, str]]:
-    """Put the H-scores under three tumor rules side by side; nothing where no cell has a tumor probability."""
-    counted = counted_cells(cells)
-    if np.isnan(floats(cells, "tumor_probability")[counted]).all():
-        return []
-    tumor = assay.tumor
-    rule = (
-        "all but cells in areas of class Other"
-        if tumor.rule == "all"
-        else f"tumor probability of at least {tumor.min_probability:g}"
-    )
-    n_strict = int((strict_tumor_cells(cells, assay) & counted).sum())
-    rows = (
-        ("This assay's rule", rule, scores["n_tumor_cells"], scores["h_score"]),
-        ("All cells", "tumor or not", scores["n_cells"], scores["h_all_cells"]),
-        ("Strict", f"tumor probability of at least {tumor.strict_probability:g}", n_strict, scores["h_strict"]),
-    )
-    return [
-        {"name": name, "meaning": meaning, "n": show_number(n), "h": show_score(h, 1)} for name, meaning, n, h in rows
-    ]
+def _estimate_of(found: Mapping[str, Any]) -> tuple[float | None, float | None, float | None]:
+    return as_number(found["value"]), as_number(found["low"]), as_number(found["high"])
 
 
 def _type_counts(cells: pa.Table, assay: Assay) -> Numbers:
@@ -228,7 +209,11 @@ def _type_counts(cells: pa.Table, assay: Assay) -> Numbers:
 def measure_rows(result: Mapping[str, Any]) -> Numbers:
     """List the QC measures of a result.json: name, value and note in words."""
     measures = result["qc"].get("measures") or {}
-    return [(MEASURE_NAMES.get(name, name), show_number(value, 3), "") for name, value in measures.items()]
+    return [
+        # Of H-scores one decimal, of densities and shares three.
+        (MEASURE_NAMES.get(name, name), show_number(value, 1 if name.endswith("_h") else 3), "")
+        for name, value in measures.items()
+    ]
 
 
 def count_rows(result: Mapping[str, Any], cells: pa.Table, assay: Assay) -> Numbers:
@@ -257,7 +242,7 @@ def _counts(result: Mapping[str, Any], types: Numbers, n_excluded: int) -> Numbe
 
 def _other_scores(scores: Mapping[str, Any], left_out: set[str]) -> Numbers:
     return [
-        (name, show_number(scores[key], 2 if key == "p_high" else 1), note)
+        (name, show_number(scores[key], 1), note)
         for key, name, note in _OTHER_SCORES
         if key not in left_out and as_number(scores.get(key)) is not None
     ]
@@ -285,7 +270,15 @@ def _artifacts(result: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _region(row: Mapping[str, Any]) -> dict[str, Any]:
     counts = [int(row[f"n{k}"] or 0) for k in range(len(BIN_NAMES))]
-    return {**row, "name": row["region"], "call": show_call(row), "counts": counts, "bar": draw_small_bin_bar(counts)}
+    return {
+        **row,
+        "name": row["region"],
+        "call": show_call(row),
+        "interval": show_interval("h_score", row["h_score_low"], row["h_score_high"]),
+        "chance": show_chance(row["p_high"]),
+        "counts": counts,
+        "bar": draw_small_bin_bar(counts),
+    }
 
 
 def _gallery_rows(gallery: Sequence[GalleryCell]) -> list[dict[str, Any]]:
@@ -310,7 +303,7 @@ def _gallery_rows(gallery: Sequence[GalleryCell]) -> list[dict[str, Any]]:
     ]
 
 
-def _provenance(result: Mapping[str, Any]) -> tuple[Pairs, Pairs]:
+def _provenance(result: Mapping[str, Any], assay_of: Assay) -> tuple[Pairs, Pairs]:
     slide, analysis, stains, assay = (result[part] for part in ("slide", "analysis", "stains", "assay"))
     size = f"{show_number(slide['width'])} × {show_number(slide['height'])} px, {slide['level_count']} levels"
     resolution = f"{slide['mpp_x']:.4g} × {slide['mpp_y']:.4g} µm/px, {slide['mpp_source']}"
@@ -336,6 +329,7 @@ def _provenance(result: Mapping[str, Any]) -> tuple[Pairs, Pairs]:
     right = [
         ("Assay", f"{assay['name']}, digest {assay['digest']}"),
         ("Measurements", f"assay digest {assay['left_digest']}"),
+        ("Cut-off", _cutoff_source(assay_of)),
         ("Segmenter", f"{model.get('name', NOTHING)}, {model.get('digest', NOTHING)}"),
         ("Numeric profile", str(result["profile"])),
         ("Annotations", drawn),
@@ -343,6 +337,11 @@ def _provenance(result: Mapping[str, Any]) -> tuple[Pairs, Pairs]:
         *((f"SHA-256 {name}", digest) for name, digest in (result.get("digests") or {}).items()),
     ]
     return left, right
+
+
+def _cutoff_source(assay: Assay) -> str:
+    said = cutoff_words(assay.call.cutoff)
+    return f"{said['text']}, {said['status']}; {said['source']}" if said["text"] else "none: nothing is called"
 
 
 def _integrity(integrity: Mapping[str, Any]) -> str:

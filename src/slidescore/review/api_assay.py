@@ -39,8 +39,13 @@ def post_assay(desk: Desk, asked: Asked) -> Response:
     if t is not None:
         block = ("bins", assay.score.compartment)
         text = set_values(text, block, {"thresholds": _flow(list(t)), "source": _flow(source)})
-    cutoff = {"value": _flow(assay.call.cutoff.value), "status": "provisional", "source": _flow(source)}
-    text = set_values(text, ("call", "cutoff"), cutoff)
+    old = view.assay.call.cutoff
+    # An unverified cut-off stays unverified, whatever thresholds are moved under it.
+    kept = old is not None and old.status == "unverified" and assay.call.cutoff == old
+    if assay.call.cutoff is not None and not kept:
+        # What high stood for in the source of another cut-off says nothing of this one.
+        cutoff = {"value": _flow(assay.call.cutoff.value), "status": "provisional", "meaning": "null"}
+        text = set_values(text, ("call", "cutoff"), cutoff | {"source": _flow(source)})
     network = assay.cells.network.model
     if "/" in network:
         # Where a folder of weights lies on this machine is nobody's business; it is looked for beside the file.

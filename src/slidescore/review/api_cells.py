@@ -17,10 +17,10 @@ from slidescore.review.api_params import ApiError, Asked, box_of, number_of, pol
 from slidescore.review.desk import Desk
 from slidescore.review.opened_slide import Reviewed
 from slidescore.review.preview import preview_assay
-from slidescore.review.score_facts import bin_facts
+from slidescore.review.score_facts import bin_facts, previewed_score
 from slidescore.review.seen_cells import count_cells
 from slidescore.review.slide_cells import SlideCells
-from slidescore.scoring import COMPARTMENTS, cell_types, make_call
+from slidescore.scoring import COMPARTMENTS, cell_types
 
 PROBABILITIES: Final = ("tumor", "lymphocyte", "stromal", "detection")
 COUNT_KEYS: Final = ("polygon", "box", "t", "cutoff", "ids")
@@ -87,11 +87,8 @@ def post_preview(desk: Desk, asked: Asked) -> Response:
     refuse_unknown(content, PREVIEW_KEYS)
     opened = desk.open(asked.path["id"])
     cells = opened.cells()
-    assay, t = previewed_assay(cells.assay, content)
-    subject, _ = opened.judged(cells)
-    scores = cells.scores(t)
-    call = make_call(scores, subject.coverage, assay, subject.refusal)
-    return json_answer(bin_facts(scores.counts) | {"call": str(call.label), "reason": call.reason or None})
+    assay, _ = previewed_assay(cells.assay, content)
+    return json_answer(previewed_score(opened, cells, assay))
 
 
 def previewed_assay(assay: Assay, content: dict[str, Any]) -> tuple[Assay, tuple[float, float, float] | None]:

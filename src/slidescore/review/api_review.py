@@ -95,7 +95,7 @@ def review_facts(desk: Desk, opened: OpenedSlide, reviewer: str) -> dict[str, An
         "reviewer": review.reviewer,
         "reviewers": list(review.reviewers),
         "n_corrected": review.n_corrected,
-        "automatic": automatic_score(reviewed),
+        "automatic": automatic_score(opened.result.record, reviewed),
         "reviewed": reviewed_score(reviewed),
         "history": list(review.history),
         "undo": review.can_undo(reviewer),

@@ -56,14 +56,18 @@ def assay_facts(assay: Assay) -> dict[str, Any]:
     return {
         "name": assay.name,
         "title": assay.title,
+        "scheme": assay.score.scheme,
         "compartment": assay.score.compartment,
         "thresholds": {name: list(assay.bins.of(name)) for name in COMPARTMENTS},
-        "cutoff": {
+        "cutoff": None
+        if cutoff is None
+        else {
             "scale": cutoff.scale,
             "compartment": cutoff.compartment,
             "operator": cutoff.operator,
             "value": cutoff.value,
             "status": cutoff.status,
             "text": cutoff.text,
+            "meaning": cutoff.meaning,
         },
     }

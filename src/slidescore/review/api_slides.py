@@ -11,6 +11,7 @@ from starlette.responses import Response
 from slidescore.cells.table import floats
 from slidescore.report.charts import od_histogram
 from slidescore.report.overlay_pyramid import small_jpeg
+from slidescore.report.score_tables import headline, pixel_words, rule_rows, scheme_rows, uncertainty_words
 from slidescore.report.slide_page import FLAG_MEANINGS, count_rows, measure_rows
 from slidescore.review.api_answers import json_answer, picture_answer
 from slidescore.review.api_params import ApiError, Asked
@@ -29,7 +30,8 @@ THUMBNAIL_PX: Final = 320
 MORE_SCORES: Final = {"all_cells": "h_all_cells", "strict": "h_strict", "without_exclusions": "h_without_exclusions"}
 """Second opinions by the column that they stand in."""
 REGION_VALUES: Final = (
-    "region", "role", "call", "call_status", "reason", "h_score", "percent_positive", "n_tumor_cells", "tissue_mm2",
+    "region", "role", "call", "call_status", "reason", "h_score", "h_score_low", "h_score_high", "p_high",
+    "percent_positive", "n_tumor_cells", "tissue_mm2",
 )  # fmt: skip
 
 
@@ -108,10 +110,27 @@ def result_facts(record: Mapping[str, Any], cells: SlideCells) -> dict[str, Any]
             **{name: scores[f"h_{name}"] for name in COMPARTMENTS},
             **{name: scores[column] for name, column in MORE_SCORES.items()},
         },
+        "interval": interval_facts(record, cells),
+        "schemes": scheme_rows(record, cells.assay),
+        "rules": rule_rows(record, cells.table, cells.assay),
         "count_rows": _rows(count_rows(record, cells.table, cells.assay)),
         "measures": _rows(measure_rows(record)),
         "regions": [{name: row[name] for name in REGION_VALUES} for row in record.get("regions") or []],
         "notes": list(record.get("degradations") or []),
+    }
+
+
+def interval_facts(record: Mapping[str, Any], cells: SlideCells) -> dict[str, Any]:
+    """Describe the interval of the score that the call is made on, in words too; ends are null where there is none."""
+    assay, head = cells.assay, headline(record, cells.assay)
+    found = record["schemes"][assay.score.scheme][assay.score.compartment]
+    words = [uncertainty_words(record, assay), pixel_words(record, assay)]
+    return {
+        "low": found["low"],
+        "high": found["high"],
+        "text": head["interval"],
+        "none": head["no_interval"],
+        "words": [each for each in words if each],
     }
 
 

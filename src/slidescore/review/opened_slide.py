@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 
+from slidescore.assay import Assay
 from slidescore.audit.events import Event
 from slidescore.audit.reviewed import ReviewedScore, ReviewSubject, review_subject, score_review
 from slidescore.audit.state import SlideReview, fold_review, last_change
@@ -34,12 +35,19 @@ from slidescore.review.stain_views import read_stains
 from slidescore.review.summaries import Summary, summarize_review
 from slidescore.review.tile_grid import TileGrid
 from slidescore.scoring import Scores
+from slidescore.scoring.cell_squares import cell_squares
+from slidescore.scoring.estimates import PIXELS, call_uncertainty
+from slidescore.scoring.intervals import Replicates, Uncertainty, bootstrap, uncertainty_of
+from slidescore.scoring.pixel_h_score import pixel_squares
+from slidescore.scoring.squares import SquareCounts
 
 OVERLAY_NOTE: Final = "Shown is the picture from the run, with its cells drawn in."
 BLIND_NOTE: Final = "The picture from the run shows what the machine found, so a blind reader does not see it."
 UNREADABLE_NOTE: Final = "The slide is there, but it cannot be opened."
 COVERAGE_COLUMNS: Final = ("status", "tissue_um2", "scored_um2", "excluded_um2", "missing_um2")
 """Columns of tiles.parquet that say how much tissue a score stands for."""
+BLOCK_COLUMNS: Final = ("block_column", "block_row", "block_histograms")
+"""Columns of tiles.parquet from which the pixel H-score follows."""
 DIGEST_DIGITS: Final = 12
 """Of a result's digest, in what only tells one state from another."""
 
@@ -129,6 +137,7 @@ class OpenedSlide:
         # What hangs on the cells goes when the store lets them go.
         self._judged: weakref.WeakKeyDictionary[SlideCells, tuple[ReviewSubject, Scores]] = weakref.WeakKeyDictionary()
         self._reviewed: weakref.WeakKeyDictionary[SlideCells, Reviewed] = weakref.WeakKeyDictionary()
+        self._drawn: weakref.WeakKeyDictionary[SlideCells, Replicates] = weakref.WeakKeyDictionary()
 
     @property
     def slide_id(self) -> str:
@@ -208,6 +217,36 @@ class OpenedSlide:
                 found = self._judged[cells] = subject, cells.scores()
             return found
 
+    def uncertainty(self, cells: SlideCells, assay: Assay) -> tuple[SquareCounts, Uncertainty]:
+        """Say how sure the score of the cells as the machine left them is under an assay.
+
+        Parameters
+        ----------
+        cells
+            Of this slide.
+        assay
+            The run's, or one that differs from it in thresholds and cut-off only.
+
+        Returns
+        -------
+        squares
+            What the score is counted from.
+        uncertainty
+            Of the score that the call is made on.
+        """
+        subject, _ = self.judged(cells)
+        own = assay.score.compartment
+        if assay.score.scheme == PIXELS:
+            squares = pixel_squares(self._tiles(), assay.bins.of(own))
+            return squares, call_uncertainty(squares, assay, subject.seed)
+        squares = cell_squares(cells.table, assay, subject.mpp, compartments=(own,))[own]
+        with self._lock:
+            # Thresholds move cells between bins, not between squares: what was drawn serves for all of them.
+            drawn = self._drawn.get(cells)
+            if drawn is None:
+                drawn = self._drawn[cells] = bootstrap(squares, assay.interval, subject.seed)
+        return squares, uncertainty_of(drawn, squares.counts, assay.score.scheme, assay.score, assay.call.cutoff)
+
     def reviewed(self) -> tuple[SlideCells, Reviewed]:
         """Return the cells, and the reviews of them up to the last event that the book has read."""
         cells = self.cells()
@@ -269,7 +308,10 @@ class OpenedSlide:
 
     def _tiles(self) -> pa.Table:
         path = self.folder.path / "tiles.parquet"
-        return self._read(("tiles.parquet",), lambda: pq.read_table(path, columns=list(COVERAGE_COLUMNS)))
+        columns = [*COVERAGE_COLUMNS]
+        if self.result.view.assay.score.scheme == PIXELS:
+            columns += BLOCK_COLUMNS
+        return self._read(("tiles.parquet",), lambda: pq.read_table(path, columns=columns))
 
     def _read(self, names: Sequence[str], read: Callable[[], Content]) -> Content:
         """Read tables if they are those of this result, and were not replaced meanwhile.

@@ -27,6 +27,8 @@ def preview_assay(assay: Assay, thresholds: Thresholds3 | None = None, cutoff: f
         bins = assay.bins.model_copy(update={assay.score.compartment: block})
         assay = assay.model_copy(update={"bins": bins})
     if cutoff is not None:
+        if assay.call.cutoff is None:
+            raise InputError("the assay has none", where="cut-off")
         least, most = SCALE_RANGE[assay.score.scheme]
         if not least <= cutoff <= most:
             raise InputError(f"{cutoff:g} is outside {least:g} to {most:g}", where="cut-off")

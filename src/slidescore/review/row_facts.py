@@ -19,6 +19,9 @@ NUMBERS: Final = {
     "h_high": "h_score_high",
     "p_high": "p_high",
     "percent_positive": "percent_positive",
+    "irs": "irs",
+    "allred": "allred",
+    "pixel_h_score": "pixel_h_score",
 }
 """Numbers of a row by the column that they stand in."""
 

@@ -55,7 +55,7 @@ def test_the_panel_says_what_the_tables_say(visit: Visit, served: Served, truth:
         expect(page.locator("#bins")).to_contain_text(f"{count:,}")
     expect(page.locator("#score")).to_contain_text("HIGH")
     expect(page.locator("#score")).to_contain_text("PROVISIONAL")
-    expect(page.locator("#score")).to_contain_text("not computed")
+    expect(page.locator("#score")).to_contain_text("only 1 square of 512 µm holds tumor cells (at least 10)")
     expect(page.locator("#scale")).to_contain_text("µm")
     expect(page.locator("footer")).to_contain_text("Research use only")
 

@@ -1,7 +1,6 @@
 // The marks of calls, QC and review states: shape and words, never colour alone.
 
 import { make } from "./dom.js";
-import { NOTHING } from "./format.js";
 import { icon } from "./icons.js";
 
 /** Words and icon of each review state, in the order in which slides ask for eyes. */
@@ -18,14 +17,25 @@ export const REVIEW_STATES = {
 /** Whether a reviewer's verdict on the slide is in force. */
 export const isReviewed = (state) => ["accepted", "rejected", "overridden", "flagged"].includes(state);
 
-/** Draw the badge of a call, with PROVISIONAL beside it where the cut-off is. */
+/** What stands where an assay without a cut-off scored. */
+export const NO_CALL = "no call";
+const CALLS = { failed: "FAILED", not_evaluable: "NOT_EVALUABLE" };
+const STATUS_WORDS = { provisional: "PROVISIONAL", unverified: "UNVERIFIED" };
+
+/** Draw the badge of a call, with PROVISIONAL or UNVERIFIED beside it where the cut-off is. */
 export function callBadge(row) {
-  const call = row.status === "failed" ? "FAILED" : row.call || NOTHING;
-  const style = call === NOTHING ? "not-evaluable" : call.toLowerCase().replaceAll("_", "-");
-  const badge = make("span", { class: `call call-${style}` }, call.replaceAll("_", " "));
-  const settled = ["FAILED", "NOT_EVALUABLE", NOTHING].includes(call);
-  if (settled || row.call_status !== "provisional") return [badge];
-  return [badge, " ", make("span", { class: "provisional" }, "PROVISIONAL")];
+  const call = row.call || CALLS[row.status] || "";
+  const style = call ? call.toLowerCase().replaceAll("_", "-") : "none";
+  const badge = make("span", { class: `call call-${style}` }, call.replaceAll("_", " ") || NO_CALL);
+  const settled = ["FAILED", "NOT_EVALUABLE", ""].includes(call);
+  const words = STATUS_WORDS[row.call_status];
+  return settled || !words ? [badge] : [badge, " ", statusMark(row.call_status)];
+}
+
+/** Draw that a cut-off is not validated; null where it is. */
+export function statusMark(status, more = "") {
+  const words = STATUS_WORDS[status];
+  return words ? make("span", { class: "provisional" }, `${words}${more}`) : null;
 }
 
 /** Draw the QC level: nothing for pass, a dot and a word for warn, a word for fail. */

@@ -1,10 +1,8 @@
 // Charts as SVG, drawn as report/charts.py draws them: colours from tokens.css, every number in words as well.
 
 import { makePicture, makeSvg } from "./dom.js";
-import { BIN_NAMES, asNumber, showNumber, showScore } from "./format.js";
+import { BIN_NAMES, asNumber, showBetween, showNumber } from "./format.js";
 
-export const MAX_H = 300;
-export const MAX_PERCENT = 100;
 const INSIDE_LABEL_PX = 26;
 
 /** Say the four bins in words. */
@@ -36,26 +34,26 @@ export function scoreAxis({ value, low, high, cutoff, end, width }) {
   const parts = [line("grid", 0, base, width, base)];
   const interval = asNumber(low) !== null && asNumber(high) !== null;
   if (interval) parts.push(rect("interval interval-row", at(low), 5, Math.max(1, at(high) - at(low)), 11));
-  parts.push(line("cutoff", at(cutoff), 2, at(cutoff), base + 4));
+  if (cutoff !== null) parts.push(line("cutoff", at(cutoff), 2, at(cutoff), base + 4));
   if (asNumber(value) !== null) parts.push(line("tick tick-row", at(value), 3, at(value), base));
-  const words = interval ? `95 % interval ${showScore(low)} to ${showScore(high)}` : "interval not computed";
+  const words = interval ? `95 % interval ${showBetween(low, high)}` : "no interval";
   return makePicture(words, { width, height, style: "chart small-chart" }, parts);
 }
 
 /** Draw the scores of a cohort on one axis: a tick a slide, bars for intervals, the cut-off with its words. */
-export function strip(rows, { field, cutoff, label, axis, end, width, current, onPick }) {
+export function strip(rows, { field, cutoff, label, axis, end, parts: steps, write, width, current, onPick }) {
   const base = 50;
   const left = 10;
   const span = width - 2 * left;
   const at = (number) => left + (span * number) / end;
-  const parts = [...axisParts(at, base, end)];
+  const parts = [...axisParts(at, base, end, steps)];
   const known = rows.filter((row) => asNumber(row[field]) !== null);
   for (const row of known) {
     const [low, high] = field === "h_score" ? [asNumber(row.h_low), asNumber(row.h_high)] : [null, null];
     if (low !== null && high !== null) parts.push(rect("interval", at(low), base - 17, at(high) - at(low), 8));
     const style = row.id === current ? "tick tick-current" : "tick";
     const tick = line(style, at(row[field]), base - 26, at(row[field]), base);
-    tick.append(makeSvg("title", {}, `${row.file}: ${showScore(row[field], 1)}`));
+    tick.append(makeSvg("title", {}, `${row.file}: ${write(row[field], 1)}`));
     parts.push(tick);
   }
   parts.push(...cutoffParts(at, base, cutoff, label, end), text(left + span / 2, base + 34, axis, "", "middle"));
@@ -70,7 +68,7 @@ export function strip(rows, { field, cutoff, label, axis, end, width, current, o
 }
 
 /** Draw the scores of a cohort as a histogram of `n` bars, with the cut-off. */
-export function histogram(rows, { field, cutoff, label, axis, end, width, n = 30 }) {
+export function histogram(rows, { field, cutoff, label, axis, end, parts: steps, width, n = 30 }) {
   const base = 66;
   const top = 22;
   const left = 34;
@@ -95,7 +93,7 @@ export function histogram(rows, { field, cutoff, label, axis, end, width, n = 30
     drawn.append(makeSvg("title", {}, `${(k * end) / n} to ${((k + 1) * end) / n}: ${showNumber(count)} slides`));
     parts.push(drawn);
   });
-  parts.push(...axisParts(at, base, end), ...cutoffParts(at, base, cutoff, label, end));
+  parts.push(...axisParts(at, base, end, steps), ...cutoffParts(at, base, cutoff, label, end));
   parts.push(text(left + span / 2, base + 34, axis, "", "middle"));
   const words = `Histogram of ${axis}, n = ${showNumber(total)} slides, at most ${showNumber(peak)} in one bar`;
   return makePicture(words, { width, height: base + 40, style: "chart strip" }, parts);
@@ -110,8 +108,7 @@ export const line = (style, x1, y1, x2, y2) =>
 export const text = (x, y, words, style = "", anchor = "start") =>
   makeSvg("text", { x: x.toFixed(1), y, class: style, "text-anchor": anchor }, words);
 
-function axisParts(at, base, end) {
-  const steps = end === MAX_H ? 6 : 5;
+function axisParts(at, base, end, steps) {
   const parts = [line("axis", at(0), base, at(end), base)];
   for (let k = 0; k <= steps; k += 1) {
     const value = (end * k) / steps;
@@ -124,6 +121,7 @@ function axisParts(at, base, end) {
 }
 
 function cutoffParts(at, base, cutoff, label, end) {
+  if (cutoff === null) return [];
   const before = cutoff > end / 2;
   const x = at(cutoff);
   return [

@@ -2,11 +2,11 @@
 
 import { getRun, getSlides } from "./api.js";
 import { FILTERS, filterRows, isSortable, sortRows } from "./cohort_order.js";
-import { drawQuality, drawRead, drawReviewed, drawRun, drawScores, scaleOf, startChart } from "./cohort_summary.js";
+import { drawQuality, drawRead, drawReviewed, drawRun, drawScores, startChart } from "./cohort_summary.js";
 import { drawHeads, markSort, mountTable } from "./cohort_table.js";
 import { askReviewer, showHelp } from "./dialogs.js";
 import { announce, byId, make, whenQuiet } from "./dom.js";
-import { showCount, showNumber } from "./format.js";
+import { SCALES, scaleOf, showCount, showNumber } from "./format.js";
 import { fillIcons } from "./icons.js";
 import { mountKeys } from "./keys.js";
 import { poll } from "./poll.js";
@@ -38,11 +38,11 @@ async function start() {
     byId("rows").replaceChildren();
     return problem(error);
   }
-  scale = scaleOf(run);
+  scale = scaleOf(run.assay);
   if (run.blind && !["rank", "file", "review"].includes(choice.sort)) choice.sort = "rank";
   document.body.classList.toggle("blind", run.blind);
   drawRun(run);
-  drawHeads(byId("heads"), { blind: run.blind, percent: scale.percent, onSort: sortBy });
+  drawHeads(byId("heads"), { blind: run.blind, scale, onSort: sortBy });
   table = mountTable(byId("slides"), { blind: run.blind, ...scale });
   byId("search").value = choice.search;
   chart = startChart(rows);
@@ -83,7 +83,7 @@ const KEYS = [
 function help() {
   showHelp(KEYS, [
     "Chips of one kind widen the choice, chips of different kinds narrow it.",
-    "Near cut-off: within a tenth of the scale, 30 of H or 10 of percent.",
+    "Near cut-off: within a tenth of the scale, such as 30 of H or 10 of percent.",
   ]);
 }
 
@@ -164,7 +164,7 @@ function toggleFilter(key) {
 
 function sortBy(key) {
   // A new column starts with what is looked for: high scores, and A before Z.
-  const highFirst = ["h_score", "percent_positive"].includes(key);
+  const highFirst = key in SCALES;
   choose({ sort: key, descending: choice.sort === key ? !choice.descending : highFirst });
 }
 

@@ -1,7 +1,7 @@
 // Which slides the table of the cohort shows, and in which order.
 
 import { isReviewed } from "./badges.js";
-import { asNumber } from "./format.js";
+import { SCALES, asNumber } from "./format.js";
 
 /** A slide this near its cut-off counts as near: a tenth of the scale, 30 on H, 10 on percent. */
 const NEAR_SHARE = 0.1;
@@ -27,8 +27,7 @@ const REVIEW_ORDER = ["flagged", "changed", "open", "unreviewed", "rejected", "o
 const SORT_VALUES = {
   rank: (row) => row.rank,
   file: (row) => row.file.toLowerCase(),
-  h_score: (row) => asNumber(row.h_score),
-  percent_positive: (row) => asNumber(row.percent_positive),
+  ...Object.fromEntries(Object.keys(SCALES).map((scale) => [scale, (row) => asNumber(row[scale])])),
   call: (row) => (row.status === "failed" ? "FAILED" : row.call || null),
   qc: (row) => QC_ORDER[row.qc] ?? null,
   review: (row) => REVIEW_ORDER.indexOf(row.review.state),

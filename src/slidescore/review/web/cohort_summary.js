@@ -1,24 +1,13 @@
 // What stands above the table: the run, its scores on one axis, its quality, and how much is reviewed.
 
-import { REVIEW_STATES, flagWords, isReviewed } from "./badges.js";
-import { MAX_H, MAX_PERCENT, histogram, strip } from "./charts.js";
+import { REVIEW_STATES, flagWords, isReviewed, statusMark } from "./badges.js";
+import { histogram, strip } from "./charts.js";
 import { byId, make } from "./dom.js";
-import { onPercent, operatorSign, showCutoff, showNumber } from "./format.js";
+import { operatorSign, scaleOf, showCutoff, showNumber, showStatus } from "./format.js";
 
 /** Up to so many slides a tick each can still be told from its neighbours. */
 const MOST_TICKS = 400;
 const MOST_FLAGS = 3;
-
-/** How scores of this run are drawn: on which scale, with which cut-off. */
-export function scaleOf(run) {
-  const percent = onPercent(run.assay);
-  return {
-    percent,
-    field: percent ? "percent_positive" : "h_score",
-    end: percent ? MAX_PERCENT : MAX_H,
-    cutoff: run.assay.cutoff.value,
-  };
-}
 
 export const startChart = (rows) => (rows.length > MOST_TICKS ? "histogram" : "strip");
 
@@ -34,24 +23,25 @@ export function drawRun(run) {
       `${showNumber(run.n_slides)} slides, read blind: nothing that the machine found is shown.`;
     return;
   }
-  if (run.assay.cutoff.status === "provisional")
-    parts.push(" ", make("span", { class: "provisional" }, "PROVISIONAL CUT-OFF"));
-  parts.push(make("span", { class: "quiet" }, ` ${showCutoff(run.assay.cutoff)}`));
+  const { cutoff } = run.assay;
+  const mark = cutoff && statusMark(cutoff.status, " CUT-OFF");
+  if (mark) parts.push(" ", mark);
+  const words = cutoff ? showCutoff(cutoff) : "no cut-off: no call";
+  const title = cutoff?.meaning ? `What high stood for in its source: ${cutoff.meaning}` : null;
+  parts.push(make("span", { class: "quiet", title }, ` ${words}`));
   byId("assay").replaceChildren(...parts);
   byId("summary").textContent = run.summary;
 }
 
 /** Draw the scores of these rows in the width that there is. */
 export function drawScores(run, rows, { kind, current, onPick }) {
-  const scale = scaleOf(run);
+  const scale = scaleOf(run.assay);
   const place = byId("scores");
-  const axis = `${scale.percent ? "Percent positive" : "H-score"}, ${run.assay.compartment}`;
-  const { operator, status } = run.assay.cutoff;
-  const provisional = status === "provisional" ? " (provisional)" : "";
+  const { cutoff } = run.assay;
   const drawing = {
     ...scale,
-    label: `cut-off ${operatorSign(operator)} ${scale.cutoff}${provisional}`,
-    axis,
+    label: cutoff ? `cut-off ${operatorSign(cutoff.operator)} ${cutoff.value}${showStatus(cutoff)}` : "",
+    axis: `${scale.title}, ${run.assay.compartment}`,
     width: Math.max(320, place.clientWidth),
     current,
     onPick,

@@ -3,7 +3,7 @@
 import { callBadge, flagWords, qcMark, reviewMark, reviewMarkRead } from "./badges.js";
 import { binBar, binWords, scoreAxis } from "./charts.js";
 import { make } from "./dom.js";
-import { NOT_COMPUTED, asNumber, showNumber, showPercent, showScore } from "./format.js";
+import { NOT_COMPUTED, asNumber, showBetween, showChance, showNumber, showPercent, showScore } from "./format.js";
 import { thumbnailUrl } from "./api.js";
 
 /** Height of a row in px, as in cohort.css. */
@@ -32,12 +32,12 @@ const BLIND_COLUMNS = [
 ];
 
 /** Draw the heads; `onSort` gets the key of the button that was pressed. */
-export function drawHeads(row, { blind, percent, onSort }) {
+export function drawHeads(row, { blind, scale, onSort }) {
   const columns = blind ? BLIND_COLUMNS : COLUMNS;
   row.replaceChildren(
     ...columns.map(({ words, key, style, label }) => {
-      const text = key === "h_score" && percent ? "Positive" : words;
-      const sort = key === "h_score" && percent ? "percent_positive" : key;
+      const text = key === "h_score" ? scale.head : words;
+      const sort = key === "h_score" ? scale.field : key;
       if (!key) return make("th", { scope: "col", class: style }, text || make("span", { class: "only-read" }, label));
       const button = make(
         "button",
@@ -58,7 +58,7 @@ export function markSort(row, key, descending) {
   }
 }
 
-/** Keep `table` filled with the rows that can be seen; `context` (blind, percent, cutoff, end) says how. */
+/** Keep `table` filled with the rows that can be seen; `context` (blind, and a scale) says how. */
 export function mountTable(table, context) {
   const body = table.tBodies[0];
   const above = spacer(context);
@@ -164,17 +164,18 @@ function drawRow(row, context) {
   return make("tr", { "data-slide-id": row.id }, cells);
 }
 
-function scoreCell(row, { percent, cutoff, end }) {
-  const value = asNumber(percent ? row.percent_positive : row.h_score);
+function scoreCell(row, { field, cutoff, end, write }) {
+  const value = asNumber(row[field]);
   if (value === null) return make("td", { class: "col-score quiet" }, NOT_COMPUTED);
-  const interval = percent ? {} : { low: row.h_low, high: row.h_high };
-  const known = asNumber(interval.low) !== null && asNumber(interval.high) !== null;
-  const number = make("data", { value, class: "number" }, percent ? showPercent(value) : showScore(value));
-  const words = known ? `${showScore(interval.low)} to ${showScore(interval.high)}` : "interval not computed";
+  // The table of scores holds the interval of the H-score only.
+  const onH = field === "h_score";
+  const interval = onH ? { low: row.h_low, high: row.h_high } : {};
+  const number = make("data", { value, class: "number" }, write(value, 0));
+  const words = showBetween(interval.low, interval.high) || "no interval";
   return make("td", { class: "col-score" }, [
     make("span", { class: "score-line" }, number, scoreAxis({ value, ...interval, cutoff, end, width: AXIS_PX })),
     // The drawing has said it to screen readers.
-    make("span", { class: "under", "aria-hidden": !percent }, percent ? `H ${showScore(row.h_score)}` : words),
+    make("span", { class: "under", "aria-hidden": onH }, onH ? words : `H ${showScore(row.h_score)}`),
   ]);
 }
 
@@ -191,7 +192,11 @@ function binsCell(row) {
 }
 
 function callCell(row) {
-  return make("td", { class: "col-call" }, make("span", { class: "stacked" }, callBadge(row)));
+  const [badge, , mark] = callBadge(row);
+  const known = asNumber(row.p_high) !== null;
+  const chance = known ? make("span", { class: "quiet" }, `P(HIGH) ${showChance(row.p_high)}`) : null;
+  const under = mark || chance ? make("span", { class: "call-line" }, mark, chance) : null;
+  return make("td", { class: "col-call" }, make("span", { class: "stacked" }, badge, under));
 }
 
 function qcCell(row) {
@@ -201,10 +206,10 @@ function qcCell(row) {
   return make("td", { class: "col-qc", title: why }, qcMark(row.qc), make("span", { class: "under under-two" }, why));
 }
 
-function reviewCell(row, { percent }) {
+function reviewCell(row, { field }) {
   const { state, reviewer, h_score: score, call, n_corrected: corrected } = row.review;
   const facts = [];
   if (reviewer && state !== "unreviewed") facts.push(reviewer);
-  if (corrected) facts.push(percent ? call : `H ${showScore(score)}`);
+  if (corrected) facts.push(field === "h_score" || !call ? `H ${showScore(score)}` : call);
   return make("td", { class: "col-review" }, reviewMark(state), make("span", { class: "under" }, facts.join(", ")));
 }

@@ -1,8 +1,8 @@
 // The two charts with handles: thresholds on the histogram of optical density, the cut-off on the axis of the score.
 
-import { MAX_H, MAX_PERCENT, line, rect, text } from "./charts.js";
+import { line, rect, text } from "./charts.js";
 import { make, makePicture } from "./dom.js";
-import { BIN_NAMES, operatorSign, showNumber, showPercent, showScore } from "./format.js";
+import { BIN_NAMES, operatorSign, showNumber } from "./format.js";
 import { makeSlider } from "./slider.js";
 
 const LEFT_PX = 38;
@@ -94,38 +94,39 @@ export function odChart(place, slide, now, change) {
   return { draw };
 }
 
-/** Draw the scores of the slide on their axis (automatic, reviewed, previewed), with a handle for the cut-off. */
-export function cutoffChart(place, { slide, percent, operator, now }, change) {
-  const end = percent ? MAX_PERCENT : MAX_H;
-  const step = percent ? 0.5 : 1;
-  const steps = percent ? 5 : 6;
+/**
+ * Draw the scores of the slide on their axis (automatic, reviewed, previewed), with a handle for the cut-off where the
+ * assay has one.
+ */
+export function cutoffChart(place, { slide, scale, operator, now }, change) {
+  const { field, end, step, parts: steps } = scale;
   const width = () => Math.max(LEAST_PX, place.clientWidth);
   const inner = () => width() - LEFT_PX - RIGHT_PX;
   const at = (value) => LEFT_PX + (value / end) * inner();
-  const slider = makeSlider(place, {
-    id: "cutoff",
-    label: `Cut-off, ${percent ? "percent positive" : "H-score"}`,
-    style: "handle-cutoff",
-    step,
-    span: () => [step, end],
-    at,
-    from: (px) => ((px - LEFT_PX) / inner()) * end,
-    write: (value) => `cut-off ${operatorSign(operator)} ${value}`,
-    short: (value) => `cut-off ${value}`,
-    on: change,
-  });
+  const slider =
+    scale.cutoff !== null &&
+    makeSlider(place, {
+      id: "cutoff",
+      label: `Cut-off, ${scale.words}`,
+      style: "handle-cutoff",
+      step,
+      span: () => [step, end],
+      at,
+      from: (px) => ((px - LEFT_PX) / inner()) * end,
+      write: (value) => `cut-off ${operatorSign(operator)} ${value}`,
+      short: (value) => `cut-off ${value}`,
+      on: change,
+    });
   const sheet = make("div", { class: "sheet" });
-  place.replaceChildren(sheet, slider.handle);
-  const field = percent ? "percent_positive" : "h_score";
+  place.replaceChildren(sheet, ...(slider ? [slider.handle] : []));
 
   function draw(review, preview) {
     const base = CUTOFF_TOP_PX + 24;
     const parts = [line("axis", at(0), base, at(end), base)];
     for (let k = 0; k <= steps; k += 1)
       parts.push(text(at((end * k) / steps), base + 15, `${(end * k) / steps}`, "quiet", "middle"));
-    const low = slide.h_low;
-    const high = slide.h_high;
-    if (!percent && low !== null && high !== null)
+    const { low, high } = preview?.result ?? slide.interval;
+    if (low !== null && high !== null)
       parts.push(rect("interval interval-row", at(low), base - 15, at(high) - at(low), 10));
     const marks = [
       ["automatic", slide[field], "tick tick-row"],
@@ -134,12 +135,12 @@ export function cutoffChart(place, { slide, percent, operator, now }, change) {
     ].filter(([, value]) => value !== null && value !== undefined);
     for (const [, value, style] of marks) parts.push(line(style, at(value), base - 18, at(value), base));
     const said = marks
-      .map(([name, value]) => `${name} ${percent ? showPercent(value) : showScore(value, 1)}`)
+      .map(([name, value]) => `${name} ${scale.write(value, 1)}`)
       .join(", ");
-    parts.push(text(LEFT_PX - 5, base + 4, percent ? "%" : "H", "quiet", "end"));
-    const words = `${percent ? "Percent positive" : "H-score"}: ${said}`;
+    parts.push(text(LEFT_PX - 5, base + 4, scale.mark, "quiet", "end"));
+    const words = `${scale.title}: ${said}`;
     sheet.replaceChildren(makePicture(words, { width: width(), height: base + 20, style: "chart small-chart" }, parts));
-    slider.show(now().cutoff, { top: base - CUTOFF_PX, height: CUTOFF_PX });
+    if (slider) slider.show(now().cutoff, { top: base - CUTOFF_PX, height: CUTOFF_PX });
   }
   return { draw };
 }

@@ -41,19 +41,105 @@ export const showShare = (count, total) => (total ? showPercent((100 * count) / 
 
 /** Write a cut-off as the tables state it (`h_score cytoplasm >= 150`) for readers (`H-score cytoplasm ≥ 150`). */
 export function showCutoff(cutoff) {
-  const words = { h_score: "H-score", percent_positive: "percent positive" };
   return cutoff.text
     .split(/\s+/)
-    .map((word) => words[word] ?? operatorSign(word))
+    .map((word) => SCALES[word]?.words ?? operatorSign(word))
     .join(" ");
 }
+
+/** Write how far a cut-off is to be trusted, where it is not validated, for example " (provisional)". */
+export const showStatus = (cutoff) => (cutoff.status === "validated" ? "" : ` (${cutoff.status})`);
+
+/** Write a probability with two decimals, never a 0 or 1 that is only rounded. */
+export function showChance(value) {
+  const number = asNumber(value);
+  if (number === null) return NOTHING;
+  if (number > 0 && number < 0.01) return "<0.01";
+  return number > 0.99 && number < 1 ? ">0.99" : fixed(number, 2);
+}
+
+/** Write an interval of scores, for example "121 to 166"; empty where there is none. */
+export const showBetween = (low, high, write = showScore, digits = 0) =>
+  asNumber(low) === null || asNumber(high) === null ? "" : `${write(low, digits)} to ${write(high, digits)}`;
 
 /** Write the operator of a cut-off, ">=" or ">", for readers. */
 export const operatorSign = (operator) => (operator === ">=" ? "≥" : operator);
 
-/** Write a score in the scale of the assay: percent positive, or the H-score. */
-export const scoreWords = ({ percent_positive: positive, h_score: h }, percent) =>
-  percent ? `${showPercent(positive)} positive` : `H ${showScore(h, 1)}`;
+const whole = (value) => showScore(value, 0);
+
+/**
+ * The scales of scores: `title` of an axis, `words` within a sentence, `head` of a column, `mark` beside an axis and
+ * `unit` behind a value; where the scale ends, in how many parts its axis is cut, and the step of a cut-off; `write`
+ * writes a value.
+ */
+export const SCALES = {
+  h_score: {
+    title: "H-score",
+    words: "H-score",
+    head: "H-score",
+    mark: "H",
+    unit: "H-score",
+    end: 300,
+    parts: 6,
+    step: 1,
+    write: showScore,
+  },
+  percent_positive: {
+    title: "Percent positive",
+    words: "percent positive",
+    head: "Positive",
+    mark: "%",
+    unit: "positive",
+    end: 100,
+    parts: 5,
+    step: 0.5,
+    write: showPercent,
+  },
+  irs: {
+    title: "Immunoreactive score",
+    words: "immunoreactive score",
+    head: "IRS",
+    mark: "IRS",
+    unit: "IRS",
+    end: 12,
+    parts: 6,
+    step: 1,
+    write: whole,
+  },
+  allred: {
+    title: "Allred score",
+    words: "Allred score",
+    head: "Allred",
+    mark: "A",
+    unit: "Allred",
+    end: 8,
+    parts: 4,
+    step: 1,
+    write: whole,
+  },
+  pixel_h_score: {
+    title: "Pixel H-score",
+    words: "pixel H-score",
+    head: "Pixel H",
+    mark: "H",
+    unit: "pixel H-score",
+    end: 300,
+    parts: 6,
+    step: 1,
+    write: showScore,
+  },
+};
+
+/** How the scores of this assay's calls are written and drawn: `field` holds them, `cutoff` is null without one. */
+export const scaleOf = (assay) => ({
+  ...SCALES[assay.scheme],
+  field: assay.scheme,
+  cutoff: assay.cutoff?.value ?? null,
+});
+
+/** Write a score on a scale, with its name. */
+export const scoreWords = (values, { field, unit, write }) =>
+  field === "h_score" ? `H ${showScore(values.h_score, 1)}` : `${write(values[field], 1)} ${unit}`;
 
 /** Write a change with its sign. */
 export function showChange(from, to, digits = 1) {
@@ -75,9 +161,6 @@ export function showTime(utc) {
   const found = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})/.exec(utc ?? "");
   return found ? `${found[1]} ${found[2]} UTC` : "";
 }
-
-/** The value that the cut-off of an assay is about: percent positive or the H-score. */
-export const onPercent = (assay) => assay.cutoff.scale === "percent_positive";
 
 /** Write a number with fixed decimals; exactly in the middle it is rounded to even, as Python does. */
 export function fixed(number, digits) {

@@ -1,6 +1,6 @@
 // The panel's upper part: automatic and reviewed score side by side, bins, compartments, quality, other numbers.
 
-import { callBadge, flagWords, isReviewed, qcMark, reviewMark } from "./badges.js";
+import { NO_CALL, callBadge, flagWords, isReviewed, qcMark, reviewMark } from "./badges.js";
 import { binBar } from "./charts.js";
 import { byId, make, put, toggle } from "./dom.js";
 import {
@@ -8,14 +8,17 @@ import {
   COMPARTMENTS,
   NOTHING,
   NOT_COMPUTED,
+  SCALES,
   asNumber,
-  onPercent,
+  scaleOf,
+  showBetween,
+  showChance,
   showCount,
   showCutoff,
   showNumber,
-  showPercent,
   showScore,
   showShare,
+  showStatus,
 } from "./format.js";
 import { icon } from "./icons.js";
 
@@ -44,27 +47,28 @@ function offerCalls(present) {
 }
 
 function drawAutomatic(run, slide) {
-  const percent = onPercent(run.assay);
-  const low = asNumber(slide.h_low);
-  const high = asNumber(slide.h_high);
-  const interval =
-    low !== null && high !== null
-      ? `95 % interval ${showScore(low)} to ${showScore(high)}`
-      : `interval ${NOT_COMPUTED}`;
-  const p = asNumber(slide.p_high);
+  const scale = scaleOf(run.assay);
+  const { low, high, none } = slide.interval;
   put(
     byId("score"),
     make("h2", {}, "Automatic"),
-    headline(percent, slide.h_score, slide.percent_positive),
-    make("p", { class: "quiet small" }, percent ? `H-score ${showScore(slide.h_score, 1)}` : interval),
+    headline(scale, slide),
+    sureness(scale, { low, high, p_high: slide.p_high }, slide.reason ? "" : none || "no interval"),
     make("p", { class: "calls" }, callBadge(slide)),
-    make("p", { class: "quiet small" }, p === null ? `P(HIGH) ${NOT_COMPUTED}` : `P(HIGH) ${p.toFixed(2)}`),
     slide.reason ? make("p", { class: "small" }, slide.reason) : null,
   );
 }
 
+/** Say how sure a score is: its interval and the probability of HIGH, or `none`: why there is no interval. */
+function sureness({ write, cutoff, field }, { low, high, p_high: p }, none) {
+  const between = showBetween(low, high, write);
+  if (!between) return none ? make("p", { class: "quiet small" }, none) : null;
+  const chance = cutoff === null ? "" : `, P(HIGH) ${showChance(p)}`;
+  return make("p", { class: "quiet small" }, `95 % interval ${between}${chance}`);
+}
+
 function drawReviewed(run, slide, review, on) {
-  const percent = onPercent(run.assay);
+  const scale = scaleOf(run.assay);
   const { state, reviewed, n_corrected: n } = review;
   const untouched = state === "unreviewed" && !n;
   // The reviewed call rests on the same cut-off, unless a reviewer gave it.
@@ -90,7 +94,8 @@ function drawReviewed(run, slide, review, on) {
     make("h2", {}, "Reviewed"),
     state === "rejected"
       ? noScore("rejected: no result")
-      : headline(percent, reviewed.h_score, reviewed.percent_positive, untouched),
+      : headline(scale, reviewed, untouched),
+    untouched || state === "rejected" ? null : sureness(scale, reviewed, ""),
     make("p", { class: "quiet small" }, untouched ? "nothing corrected" : `${showCount(n, "cell")} corrected`),
     make("p", { class: "calls" }, badge),
     make("p", { class: "small", id: "review-state" }, mark, who, signed ? reopen : null),
@@ -107,16 +112,11 @@ const changedMark = (reviewer) => [
 
 const noScore = (why) => make("p", { class: "score quiet" }, NOTHING, make("small", {}, ` ${why}`));
 
-function headline(percent, h, positive, faint = false) {
-  const value = percent ? positive : h;
+function headline({ field, unit, write }, values, faint = false) {
+  const value = values[field];
   if (asNumber(value) === null) return noScore(NOT_COMPUTED);
-  const number = make("data", { value }, percent ? showPercent(value) : showScore(value, 1));
-  return make(
-    "p",
-    { class: `score${faint ? " faint" : ""}` },
-    number,
-    make("small", {}, percent ? " positive" : " H-score"),
-  );
+  const number = make("data", { value }, write(value, 1));
+  return make("p", { class: `score${faint ? " faint" : ""}` }, number, make("small", {}, ` ${unit}`));
 }
 
 function drawBins(slide, review) {
@@ -152,7 +152,8 @@ function drawBins(slide, review) {
 
 function drawCompartments(run, slide) {
   const { cutoff } = run.assay;
-  const provisional = cutoff.status === "provisional" ? " (provisional)" : "";
+  const rule = cutoff ? `Cut-off ${showCutoff(cutoff)}${showStatus(cutoff)}.` : `No cut-off: ${NO_CALL}.`;
+  const meaning = cutoff?.meaning ? ` What high stood for in its source: ${cutoff.meaning}` : "";
   put(
     byId("compartments"),
     make(
@@ -172,7 +173,7 @@ function drawCompartments(run, slide) {
     make(
       "p",
       { class: "quiet small" },
-      `The ${run.assay.compartment} is scored. Cut-off ${showCutoff(cutoff)}${provisional}.`,
+      `The ${run.assay.compartment} is scored. ${rule}${meaning}`,
     ),
   );
 }
@@ -232,8 +233,54 @@ function drawMore(slide) {
   const fold = (words, rows) => (rows.length ? make("details", {}, make("summary", {}, words), table(rows)) : null);
   put(
     byId("more"),
+    schemeFold(slide),
+    ruleFold(slide),
     fold("Other scores", scores),
     fold("Counts and areas", rowsOf(slide.count_rows)),
     fold("Quality measures", rowsOf(slide.measures)),
   );
+}
+
+/** All schemes in all compartments, with their intervals, as the report has them. */
+function schemeFold({ schemes, interval }) {
+  // Without units and decimals, so that four compartments stand side by side.
+  const value = ({ value: shown, low, high, own }) =>
+    make("td", { class: `n${own ? " own" : ""}` }, shown, make("span", { class: "under" }, showBetween(low, high)));
+  const row = ({ scheme, name, cells }) =>
+    make(
+      "tr",
+      {},
+      make("th", { scope: "row", title: name }, SCALES[scheme].head),
+      cells.map(value),
+    );
+  const heads = ["scheme", ...COMPARTMENTS].map((name, k) => make("th", { scope: "col", class: k ? "n" : "" }, name));
+  return make("details", {}, [
+    make("summary", {}, "All schemes, with 95 % intervals"),
+    make(
+      "table",
+      { class: "numbers schemes" },
+      make("thead", {}, make("tr", {}, heads)),
+      make("tbody", {}, schemes.map(row)),
+    ),
+    interval.words.map((words) => make("p", { class: "quiet small" }, words)),
+  ]);
+}
+
+/** What the H-score would be with other cells; nothing where no types were told. */
+function ruleFold({ rules }) {
+  if (!rules.length) return null;
+  const row = ({ name, meaning, n, h, apart }) =>
+    make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, name, make("span", { class: "quiet small" }, ` ${meaning}`)),
+      [n, h, apart].map((text) => make("td", { class: "n" }, text)),
+    );
+  const heads = ["choice of cells", "cells", "H-score", "difference"].map((name, k) =>
+    make("th", { scope: "col", class: k ? "n" : "" }, name),
+  );
+  return make("details", {}, [
+    make("summary", {}, "How much H hangs on the tumor rule"),
+    make("table", { class: "numbers" }, make("thead", {}, make("tr", {}, heads)), make("tbody", {}, rules.map(row))),
+  ]);
 }

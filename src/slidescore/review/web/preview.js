@@ -1,10 +1,21 @@
 // Thresholds and cut-off tried out on the slide: dragged on the histogram, answered by the scoring code, never saved.
 
 import { postAssay, postPreview } from "./api.js";
+import { NO_CALL } from "./badges.js";
 import { askForm } from "./dialogs.js";
 import { cutoffChart, odChart } from "./dials.js";
 import { announce, byId, make, put, toggle } from "./dom.js";
-import { BIN_NAMES, onPercent, operatorSign, scoreWords, showChange, showNumber, showPercent } from "./format.js";
+import {
+  BIN_NAMES,
+  operatorSign,
+  scaleOf,
+  scoreWords,
+  showBetween,
+  showChance,
+  showChange,
+  showNumber,
+  showPercent,
+} from "./format.js";
 import { Incomplete } from "./problem.js";
 
 const ANNOUNCE_MS = 700;
@@ -17,16 +28,20 @@ const NAME = /^[a-z0-9][a-z0-9._-]*$/;
  * holds the thresholds by which cells are drawn and counted, null while only the cut-off is tried.
  */
 export function mountPreview(store, run, slide, problem) {
-  const start = { t: slide.histogram.thresholds, cutoff: run.assay.cutoff.value };
-  const percent = onPercent(run.assay);
-  const { operator } = run.assay.cutoff;
+  const scale = scaleOf(run.assay);
+  const start = { t: slide.histogram.thresholds, cutoff: scale.cutoff };
   const now = () => store.state.preview ?? start;
   const [odPlace, cutoffPlace] = [byId("od-chart"), byId("cutoff-chart")];
   const ods = odChart(odPlace, slide, now, (t) => change({ t }));
-  const cutoffs = cutoffChart(cutoffPlace, { slide, percent, operator, now }, (cutoff) => change({ cutoff }));
+  const operator = run.assay.cutoff?.operator;
+  const cutoffs = cutoffChart(cutoffPlace, { slide, scale, operator, now }, (cutoff) => change({ cutoff }));
   let asked = 0;
   let busy = false;
   let speak;
+  const hint =
+    scale.cutoff === null
+      ? "Drag a threshold to try it out. Nothing is saved."
+      : "Drag a threshold or the cut-off to try it out. Nothing is saved.";
   const saved = make("p", { class: "small", id: "assay-saved", hidden: true });
   byId("preview").append(saved);
 
@@ -70,8 +85,8 @@ export function mountPreview(store, run, slide, problem) {
     byId("preview").classList.toggle("trying", Boolean(preview));
     byId("preview-result").replaceChildren(
       ...(preview?.result
-        ? resultWords(preview.result, slide, percent, review?.n_corrected)
-        : [make("p", { class: "quiet small" }, "Drag a threshold or the cut-off to try it out. Nothing is saved.")]),
+        ? resultWords(preview.result, slide, scale, review?.n_corrected)
+        : [make("p", { class: "quiet small" }, hint)]),
     );
     clearTimeout(speak);
     if (preview?.result)
@@ -86,7 +101,7 @@ export function mountPreview(store, run, slide, problem) {
     byId("t1").focus();
   });
   document.querySelector("[data-action=save-assay]").addEventListener("click", async () => {
-    const name = await save(now(), run, percent);
+    const name = await save(now(), run, scale);
     if (!name) return;
     const said = `Saved ${name}.yaml. Apply it: `;
     put(saved, said, make("code", {}, APPLY), ".");
@@ -96,25 +111,24 @@ export function mountPreview(store, run, slide, problem) {
   draw();
 }
 
-function resultWords(result, slide, percent, corrected) {
-  const change = percent
-    ? showChange(slide.percent_positive, result.percent_positive)
-    : showChange(slide.h_score, result.h_score);
-  const calls =
-    result.call === slide.call
-      ? result.call.replaceAll("_", " ")
-      : `${(slide.call ?? "").replaceAll("_", " ")} → ${result.call.replaceAll("_", " ")}`;
+function resultWords(result, slide, scale, corrected) {
+  const change = showChange(slide[scale.field], result[scale.field]);
+  const words = (call) => call?.replaceAll("_", " ") ?? NO_CALL;
+  const calls = result.call === slide.call ? words(result.call) : `${words(slide.call)} → ${words(result.call)}`;
+  const between = showBetween(result.low, result.high, scale.write);
+  const chance = result.call === null ? "" : `, P(HIGH) ${showChance(result.p_high)}`;
   const bins = BIN_NAMES.map((name, bin) => `${name} ${showNumber(result.bins[bin])}`).join(" · ");
   return [
     make(
       "p",
       {},
-      make("strong", {}, scoreWords(result, percent)),
+      make("strong", {}, scoreWords(result, scale)),
       ` (${change})`,
-      percent ? "" : `, ${showPercent(result.percent_positive)} positive`,
+      scale.field === "h_score" ? `, ${showPercent(result.percent_positive)} positive` : "",
       ", ",
       make("strong", {}, calls),
     ),
+    between ? make("p", { class: "quiet small" }, `95 % interval ${between}${chance}`) : "",
     make(
       "p",
       { class: "quiet small" },
@@ -124,13 +138,15 @@ function resultWords(result, slide, percent, corrected) {
 }
 
 /** Ask for a name and a source and save the numbers; returns the name, null where nothing was saved. */
-function save({ t, cutoff }, run, percent) {
+function save({ t, cutoff }, run, { field }) {
   const dialog = byId("assay-dialog");
   const form = dialog.querySelector("form");
   const thresholds = t.map((od, k) => `${BIN_NAMES[k + 1]} ≥ ${od.toFixed(2)}`);
   byId("assay-numbers").textContent =
     `${run.assay.compartment}: ${thresholds.join(", ")}; ` +
-    `cut-off ${operatorSign(run.assay.cutoff.operator)} ${cutoff}${percent ? " %" : ""}.`;
+    (cutoff === null
+      ? "no cut-off."
+      : `cut-off ${operatorSign(run.assay.cutoff.operator)} ${cutoff}${field === "percent_positive" ? " %" : ""}.`);
   if (!form.elements.name.value) form.elements.name.value = `${run.assay.name}-local`;
   return askForm(dialog, async ({ name: given, source }) => {
     if (!NAME.test(given)) throw new Incomplete("Write a name of small letters, digits, '.', '_' and '-'.");

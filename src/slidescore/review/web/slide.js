@@ -10,7 +10,7 @@ import { askReviewer, showHelp } from "./dialogs.js";
 import { announce, byId, make } from "./dom.js";
 import { mountDrawing } from "./drawing.js";
 import { makeEdits } from "./edits.js";
-import { BIN_NAMES, onPercent, scoreWords, showCount } from "./format.js";
+import { BIN_NAMES, scaleOf, scoreWords, showCount } from "./format.js";
 import { fillIcons } from "./icons.js";
 import { mountKeys } from "./keys.js";
 import { mountLayers, startLayers } from "./layers.js";
@@ -225,15 +225,15 @@ function drawHead(run, slide) {
 
 /** What a reviewer is about to sign, for the dialog. */
 function describe(run, slide, review) {
-  const percent = onPercent(run.assay);
-  const line = [make("span", { class: "quiet" }, "Automatic "), `${scoreWords(slide, percent)} `, callBadge(slide)];
+  const scale = scaleOf(run.assay);
+  const line = [make("span", { class: "quiet" }, "Automatic "), `${scoreWords(slide, scale)} `, callBadge(slide)];
   if (!review) return line;
   const corrected = review.n_corrected ? `, ${showCount(review.n_corrected, "cell")} corrected` : ", nothing corrected";
   return [
     ...line.flat(),
     make("br"),
     make("span", { class: "quiet" }, "Reviewed "),
-    `${scoreWords(review.reviewed, percent)}${corrected} `,
+    `${scoreWords(review.reviewed, scale)}${corrected} `,
     reviewMark(review.state),
   ];
 }
