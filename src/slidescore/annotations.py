@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
-from slidescore.assay.model import Annotations
+from slidescore.assay.left_of_wall import Annotations
 from slidescore.errors import AnnotationError, nearest_names
 
 Role = Literal["include", "exclude", "control", "tumor", "other"]

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slidescore.assay.model import Stains, Tissue
+from slidescore.assay.left_of_wall import Stains, Tissue
 from slidescore.stain import (
     DEFAULT_WHITE,
     StainVectors,

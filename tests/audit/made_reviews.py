@@ -32,6 +32,8 @@ def make_subject(cells: pa.Table, assay: Assay, **changes: Any) -> ReviewSubject
         "assay": assay,
         "coverage": FULL,
         "refusal": "",
+        "mpp": 0.5,
+        "seed": 7,
     }
     return ReviewSubject(**(values | changes))
 

@@ -17,7 +17,7 @@ from shapely.geometry import shape
 from classical_assay import classical_assay
 from report.made_cells import scattered_cells
 from slidescore.annotations import load_annotations
-from slidescore.assay.model import Annotations
+from slidescore.assay.left_of_wall import Annotations
 from slidescore.audit.events import NO_DIGEST, Event, Kind
 from slidescore.audit.export import (
     EVENT_COLUMNS,
@@ -47,7 +47,7 @@ def make_subject(cells: pa.Table) -> ReviewSubject:
     counted, control = np.ones(n, np.bool_), np.zeros(n, np.bool_)
     places = CellPlaces(floats(cells, "x").astype(float), floats(cells, "y").astype(float), counted, control)
     bins, tumor = np.zeros(n, np.int8), np.ones(n, np.int8)
-    return ReviewSubject(SLIDE, "d", cells, places, bins, tumor, ASSAY, Coverage(1.0, 1.0, 0, 0, 0), "")
+    return ReviewSubject(SLIDE, "d", cells, places, bins, tumor, ASSAY, Coverage(1.0, 1.0, 0, 0, 0), "", 0.5, 7)
 
 
 def make_review(corrections: Corrections, **changes: Any) -> SlideReview:

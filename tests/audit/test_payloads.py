@@ -21,6 +21,7 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ("cells", CELLS), ("cells", CELLS | {"set": {"tumor": False}}), ("region", REGION), ("verdict", VERDICT),
     ("undo", {"of": 1, "reason": ""}), ("redo", {"of": 1, "reason": ""}), ("comment", {"text": "x", "reason": ""}),
     ("reading", READING), ("verdict", VERDICT | {"reviewed": {"h_score": None, "call": "NOT_EVALUABLE"}}),
+    ("verdict", VERDICT | {"reviewed": {"h_score": 1.0, "call": None}}),
 ]  # fmt: skip
 
 
@@ -52,7 +53,7 @@ def test_a_key_too_few_or_too_many_is_seen(kind, payload):
         ("verdict", VERDICT | {"old": {"state": "open"}}), ("verdict", VERDICT | {"old": {"state": [], "call": None}}),
         ("verdict", VERDICT | {"reviewed": {"h_score": 12, "call": "HIGH"}}),
         ("verdict", VERDICT | {"reviewed": {"h_score": 301.0, "call": "HIGH"}}),
-        ("verdict", VERDICT | {"reviewed": {"h_score": 1.0, "call": None}}), ("comment", {"text": " x", "reason": ""}),
+        ("verdict", VERDICT | {"reviewed": {"h_score": 1.0, "call": ""}}), ("comment", {"text": " x", "reason": ""}),
         ("comment", {"text": "x", "reason": " a"}), ("reading", READING | {"bins": [40, 30.0, 20.0, 10.0]}),
         ("deleted", {}), ("cells", None), ("cells", []),
     ],

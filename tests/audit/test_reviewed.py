@@ -20,7 +20,8 @@ from slidescore.audit.reviewed import REVIEWED_COLUMNS, review_subject, reviewed
 from slidescore.cells import CELL_SCHEMA
 from slidescore.errors import InputError, RunFolderError
 from slidescore.report.digests import result_digest
-from slidescore.scoring import BinCounts, Coverage, score_cells
+from slidescore.scoring import COMPARTMENTS, BinCounts, Coverage, score_cells
+from slidescore.scoring.squares import SquareCounts
 
 OD = [0.1, 0.3, 0.5, 0.9] * 30
 """A hundred and twenty cells, 30 in each bin: enough to be called, H-score 150, on the cut-off."""
@@ -174,6 +175,57 @@ def test_a_subject_is_made_of_what_a_run_holds(assay, record):
     assert review_subject(record, few, pa.table(TILES), assay).bins.tolist() == [0, 2, 3]
     fluorescence = record | {"colours": COLOURS | {"dark_fraction": 1.0, "light_fraction": 0.0}}
     assert "fluorescence" in review_subject(fluorescence, cells, pa.table(TILES), assay).refusal
+
+
+def spread(assay: Assay, **changes: Any) -> Desk:
+    """Twelve squares of 512 um at 0.5 um/px, each with 10 cells that differ from square to square."""
+    od = [OD[(k * k + n * (k % 3 + 1)) % 4] for k in range(12) for n in range(10)]
+    places = [(1024 * k + 20 * n + 100, 0) for k in range(12) for n in range(10)]
+    return Desk(make_subject(make_cells(places, od), assay, **changes))
+
+
+def test_the_reviewed_interval_is_that_of_the_reviewed_bins(assay, change):
+    desk = spread(assay)
+    before = score_review(desk.subject, desk.review)
+    desk.act("cells", cells=list(range(0, 120, 2)), bin=3)
+    row, after = row_of(desk), score_review(desk.subject, desk.review)
+    assert before.h.low < before.scores.counts.h_score < before.h.high
+    assert row["reviewed_h_score_low"] == after.h.low > before.h.low
+    assert after.h.low <= row["reviewed_h_score"] <= row["reviewed_h_score_high"] == after.h.high
+    assert row["reviewed_p_high"] == after.own.p_high > before.own.p_high
+    assert (row["reviewed_irs"], row["reviewed_allred"]) == (after.scores.value("irs"), after.scores.value("allred"))
+    between = (after.h_score + after.h.high) / 2
+    near = spread(change(assay, {"call.cutoff.value": between}))
+    near.act("cells", cells=list(range(0, 120, 2)), bin=3)
+    assert row_of(near)["reviewed_call"] == "EQUIVOCAL"
+    near.act("verdict", state="overridden", call="HIGH")
+    assert row_of(near)["reviewed_call"] == "HIGH"
+
+
+def test_without_a_cutoff_only_a_verdict_gives_a_call(assay, change):
+    desk = spread(change(assay, {"call.cutoff": None}))
+    desk.act("cells", cells=[1], bin=3)
+    row = row_of(desk)
+    assert (row["reviewed_call"], row["reviewed_p_high"]) == (None, None)
+    assert row["reviewed_h_score_low"] is not None
+    desk.act("verdict", state="accepted")
+    assert desk.last["reviewed"]["call"] is None
+    assert row_of(desk)["reviewed_call"] is None
+    desk.act("verdict", state="rejected")
+    assert row_of(desk)["reviewed_call"] == "NOT_EVALUABLE"
+
+
+def test_reviewers_change_no_pixel(assay, change):
+    pixel = change(assay, {"score.scheme": "pixel_h_score", "call.cutoff.scale": "pixel_h_score"})
+    places = np.stack([np.arange(12), np.zeros(12, np.int64)], axis=1)
+    blocks = SquareCounts(places, np.array([[4.0, 3 + k % 2, 2, 1] for k in range(12)]))
+    desk = spread(pixel, pixels=dict.fromkeys(COMPARTMENTS, blocks))
+    before = score_review(desk.subject, desk.review)
+    desk.act("cells", cells=[0, 1, 2], bin=3)
+    after = score_review(desk.subject, desk.review)
+    assert after.own == before.own
+    assert after.h != before.h
+    assert (after.label, after.own.n_squares) == ("LOW", 12)
 
 
 def test_a_record_that_lacks_a_part_and_cells_in_another_order_are_refused(assay, record):

@@ -44,11 +44,14 @@ def scored(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_help_lists_every_verb_and_imports_nothing_heavy() -> None:
     code = (
-        "import sys; sys.argv = ['slidescore', '--help']\n"
-        "from slidescore.cli.main import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "print(sorted({'torch', 'numpy', 'numba', 'cv2', 'pyarrow', 'openslide'} & set(sys.modules)))\n"
+        "import sys\n"
+        "from slidescore.cli.main import VERBS, main\n"
+        "for arguments in ([], *([verb] for verb in VERBS)):\n"
+        "    sys.argv = ['slidescore', *arguments, '--help']\n"
+        "    try: main()\n"
+        "    except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'numba', 'cv2', 'pyarrow', 'openslide', 'matplotlib', 'pandas', 'lifelines'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
@@ -100,6 +103,9 @@ def test_a_failed_slide_gives_exit_3_and_its_reason(slide: Path, tmp_path: Path)
         (("score", "SLIDE", "--out", "OUT", "--pseudonymize", "SLIDE"), "no key file"),
         (("verify", "nowhere"), "not a run folder"),
         (("assay", "check", "nope"), "known: cxcr4"),
+        (("assay", "check", "parker2012"), "a fold change of a Western blot"),
+        (("score", "SLIDE", "--out", "OUT", "--assay", "cxcr4-chu2010"), "a fold change of a Western blot"),
+        (("score", "SLIDE", "--out", "OUT", "--assay", "cxcr4-shim2018"), "0 to 12, is inferred (take --accept-"),
         (("scroe",), "No such command"),
     ],
 )
@@ -174,7 +180,11 @@ def test_assays_are_listed_shown_and_checked(tmp_path: Path) -> None:
     shown = run("assay", "show", "cxcr4").stdout
     copy = tmp_path / "mine.yaml"
     copy.write_text(shown)
-    assert run("assay", "check", copy).returncode == 0
+    checked = run("assay", "check", copy)
+    assert checked.returncode == 0
+    assert "h_score cytoplasm >= 150 (provisional)" in checked.stdout
+    assert "meaning of HIGH" in run("assay", "check", "cxcr4-shim2018").stdout
+    assert "no cut-off, nothing is called" in run("assay", "list").stdout
     copy.write_text(shown.replace("  halo_um:", "  hallo_um:"))
     wrong = run("assay", "check", copy)
     assert wrong.returncode == 2
@@ -195,6 +205,34 @@ def test_rescore_and_export_work_from_a_run(scored: Path, tmp_path: Path) -> Non
         [score] = csv.DictReader(handle)
     for k in range(4):
         assert sum(row["bin"] == str(k) and row["class"] == "Tumor" for row in rows) == int(score[f"n{k}"])
+
+
+def test_an_unverified_cutoff_is_accepted_each_time_and_says_what_high_meant(scored: Path, tmp_path: Path) -> None:
+    refused = run("rescore", scored, "--out", tmp_path / "shim", "--assay", "cxcr4-shim2018")
+    assert (refused.returncode, (tmp_path / "shim").exists()) == (2, False)
+    assert "the cut-off irs cytoplasm > 7 is unverified" in refused.stderr
+    command = ("rescore", scored, "--out", tmp_path / "shim", "--assay", "cxcr4-shim2018", "--accept-unverified")
+    done = run(*command)
+    assert done.returncode == 0
+    assert "high meant better recurrence-free survival in Shim 2018" in done.stderr
+    assert "Calls are UNVERIFIED" in done.stdout
+    with (tmp_path / "shim" / "scores.csv").open(newline="") as handle:
+        [row] = csv.DictReader(handle)
+    assert (row["call_status"], row["cutoff"]) == ("unverified", "irs cytoplasm > 7")
+    assert json.loads((tmp_path / "shim" / "run.json").read_text())["accept_unverified"] is True
+    assert run("rescore", tmp_path / "shim", "--out", tmp_path / "again", "--tumor-model", "x").returncode == 2
+    assert run("verify", tmp_path / "shim").returncode == 0
+
+
+def test_without_a_cutoff_the_table_calls_nothing(scored: Path, tmp_path: Path) -> None:
+    done = run("rescore", scored, "--out", tmp_path / "plain", "--assay", "cxcr4-continuous")
+    assert done.returncode == 0
+    assert "no cut-off" in done.stdout
+    assert "PROVISIONAL" not in done.stdout
+    with (tmp_path / "plain" / "scores.csv").open(newline="") as handle:
+        [row] = csv.DictReader(handle)
+    assert (row["status"], row["call"], row["call_status"], row["cutoff"], row["p_high"]) == ("scored", "", "", "", "")
+    assert run("verify", tmp_path / "plain").returncode == 0
 
 
 def test_verify_passes_a_run_and_lists_what_was_changed(scored: Path, tmp_path: Path) -> None:

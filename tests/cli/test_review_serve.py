@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -50,13 +50,12 @@ class Server:
         self.port, self.token = int(found[1]), found[2]
 
     def ask(self, path: str, method: str = "GET", body: str | None = None, **headers: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         given = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, body, {"Authorization": f"Bearer {self.token}", **given})
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        return answer.status, content
+        # Closed as well when the server is killed meanwhile, or a later test is told of the open socket.
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            connection.request(method, path, body, {"Authorization": f"Bearer {self.token}", **given})
+            with connection.getresponse() as answer:
+                return answer.status, answer.read()
 
     def act(self, slide_id: str, **act: object) -> dict[str, int]:
         """Make one act, and return its event."""

@@ -264,7 +264,7 @@ def other_assay(folder: Path) -> Path:
         (("review", "export", "RUN", "--to", "csv"), "Missing option '--out'"),
         (("rescore", "PLAIN", "--out", "OUT/new", "--with-reviews"), f"holds no {LOG_FILE}"),
         (("rescore", "RUN", "--out", "OUT/new", "--with-reviews", "--assay", "OTHER"), "needs the run's own assay"),
-        (("rescore", "RUN", "--out", "OUT/new"), "give --assay, --tumor-model or --with-reviews"),
+        (("rescore", "RUN", "--out", "OUT/new"), "give --assay, --tumor-model, --patients or --with-reviews"),
         (("rescore", "RUN", "--out", "RUN", "--with-reviews"), "is the run itself"),
     ],
 )

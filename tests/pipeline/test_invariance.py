@@ -15,6 +15,7 @@ from slidescore.assay import Assay
 from slidescore.cells.table import floats
 from slidescore.pipeline.analysis import SlideAnalysis, analyze_slide
 from slidescore.pipeline.judge import SlideIdentity, judge_slide
+from slidescore.scoring.pixel_h_score import block_histograms
 from slidescore.slide import ArrayReader
 
 GRIDS = [(2048, (0, 0)), (1024, (0, 0)), (512, (0, 0)), (512, (-173, -301))]
@@ -111,6 +112,20 @@ def test_tissue_areas_do_not_depend_on_the_grid(analyzed):
     histograms = [np.array(analyzed(*grid).tiles.column("dab_histogram").to_pylist()).sum(axis=0) for grid in GRIDS]
     for histogram in histograms[1:]:
         np.testing.assert_array_equal(histogram, histograms[0])
+
+
+def test_histograms_of_blocks_do_not_depend_on_the_grid_and_sum_up_to_the_tiles(analyzed):
+    places, histograms = block_histograms(analyzed(*GRIDS[0]).tiles)
+    # The field is 584 um wide, and blocks are 512.
+    assert places.tolist() == [[0, 0], [1, 0], [0, 1], [1, 1]]
+    for grid in GRIDS:
+        tiles = analyzed(*grid).tiles
+        others = block_histograms(tiles)
+        np.testing.assert_array_equal(others[0], places)
+        np.testing.assert_array_equal(others[1], histograms)
+        for kind, name in enumerate(("dab_histogram", "dab_histogram_hematoxylin")):
+            whole = np.array(tiles.column(name).to_pylist()).sum(axis=0)
+            np.testing.assert_array_equal(histograms[:, kind].sum(axis=0), whole)
 
 
 def test_with_too_narrow_a_halo_the_seam_pass_still_doubles_and_loses_hardly_a_cell(analyzed, assay):

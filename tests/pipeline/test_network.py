@@ -367,9 +367,9 @@ def test_the_page_shows_types_and_rules(run):
     _, folder, _ = run
     [row] = score_rows(folder)
     page = (folder / "slides" / row["slide_id"] / "report.html").read_text()
-    assert "H-score by tumor rule" in page
-    assert "tumor probability of at least 0.5" in page
-    assert "tumor probability of at least 0.8" in page
+    assert "How much the H-score hangs on the tumor rule" in page
+    assert "tumor probability ≥ 0.5" in page
+    assert "tumor probability ≥ 0.8" in page
     for name in ("Lymphocytes", "Stromal cells", "Other cells"):
         assert name in page
 

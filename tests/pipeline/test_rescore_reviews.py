@@ -20,6 +20,7 @@ from slidescore.audit.log import LOG_FILE, ReviewLog, copy_log
 from slidescore.audit.reviewed import REVIEWED_COLUMNS
 from slidescore.errors import AssayError, RunFolderError
 from slidescore.pipeline import reviews
+from slidescore.pipeline.differences import brief
 from slidescore.pipeline.export import export_run
 from slidescore.pipeline.rescore import rescore
 from slidescore.pipeline.verify import verify_run
@@ -289,7 +290,7 @@ def test_a_reviewed_column_that_does_not_follow_is_named(spoilt: Path, column: s
     old, row[column] = row[column], "1" if row[column] != "1" else "2"
     write_table(spoilt, rows)
     [line] = verify_run(spoilt).differences
-    assert line == f"scores.csv: {A}: {column} is {row[column]}, and follows as {old}"
+    assert line == f"scores.csv: {A}: {column} is {row[column]}, and follows as {old or brief(old)}"
 
 
 def write_table(run: Path, rows: list[dict[str, str]]) -> None:
@@ -374,7 +375,7 @@ def test_a_failed_slide_keeps_no_reviewed_columns_in_a_run_without(rescored: Pat
 def test_reviews_outlive_a_version_that_comes_to_the_same_numbers(
     reviewed: Path, rescored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slidescore.pipeline.judge.slidescore_version", lambda: "9.9.9")
+    monkeypatch.setattr("slidescore.pipeline.score_row.slidescore_version", lambda: "9.9.9")
     assert rescore(reviewed, tmp_path / "out", with_reviews=True).warnings == ()
     new, old = table(tmp_path / "out"), table(rescored)
     assert {row["slidescore_version"] for row in new.values()} == {"9.9.9"}

@@ -151,9 +151,13 @@ def test_an_edited_result_does_not_follow_from_its_cells(run: Path) -> None:
     record = read_json(result)
     record["scores"]["n3"] += 5
     record["qc"]["flags"][0]["level"] = "info"
+    record["schemes"]["irs"]["cell"]["value"] = 11.0
+    record["uncertainty"]["squares"][0][2] += 1
     reseal(result, record)
     said = "\n".join(verify_run(run).differences)
     assert "scores.n3 is" in said
+    assert "schemes.irs.cell.value is 11.0" in said
+    assert "uncertainty.squares[0][2] is" in said
     assert "qc.flags[0].level is info" in said
 
 

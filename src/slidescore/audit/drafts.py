@@ -73,9 +73,10 @@ def _draft_region(content: dict[str, Any], review: SlideReview, subject: ReviewS
 def _draft_verdict(content: dict[str, Any], review: SlideReview, subject: ReviewSubject) -> dict[str, Any]:
     score = score_review(subject, review)
     h_score = None if score.call.reason else score.scores.counts.h_score
+    label = score.call.label
     return content | {
         "old": {"state": review.state, "call": review.call},
-        "reviewed": {"h_score": h_score, "call": str(score.call.label)},
+        "reviewed": {"h_score": h_score, "call": None if label is None else str(label)},
     }
 
 

@@ -16,16 +16,16 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry import mapping
 
-from slidescore.assay.model import Annotations
+from slidescore.assay.left_of_wall import Annotations
 from slidescore.audit.events import Event, canonical_json
 from slidescore.audit.requests import MIN_CORNERS
 from slidescore.audit.reviewed import ReviewSubject
 from slidescore.audit.runs import count_runs
-from slidescore.audit.spreadsheet import as_text
 from slidescore.audit.state import ReviewRegion, SlideReview
 from slidescore.cells.table import floats, unpack_outlines
 from slidescore.qc.overlay import HATCH_COLOUR, ROI_COLOUR
 from slidescore.report.export_geojson import CELL_NAMESPACE, IGNORE_CLASS, cell_class, cell_polygons, cell_uuid
+from slidescore.report.spreadsheet import as_text
 from slidescore.scoring.bins import N_BINS
 
 EVENT_COLUMNS: Final = (

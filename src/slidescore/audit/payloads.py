@@ -79,7 +79,7 @@ def _check_verdict(content: Payload) -> None:
     old, reviewed = _take(content, "old", dict), _take(content, "reviewed", dict)
     if set(old) != {"state", "call"} or old["state"] not in STATES or old["call"] not in (None, *CallLabel):
         raise InputError("is no state and call", where="old")
-    if set(reviewed) != {"h_score", "call"} or reviewed["call"] not in list(CallLabel):
+    if set(reviewed) != {"h_score", "call"} or reviewed["call"] not in (None, *CallLabel):
         raise InputError("is no score and call", where="reviewed")
     h_score = reviewed["h_score"]
     if h_score is not None and not (type(h_score) is float and 0 <= h_score <= MAX_H_SCORE):

@@ -11,8 +11,8 @@ import numpy as np
 
 from slidescore.audit.events import KINDS, Kind
 from slidescore.audit.runs import MAX_CELLS
-from slidescore.audit.spreadsheet import FORMULA_SIGNS
 from slidescore.errors import InputError
+from slidescore.report.spreadsheet import FORMULA_SIGNS
 from slidescore.scoring import CallLabel
 from slidescore.scoring.bins import N_BINS
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slidescore.assay.model import Channel, Classical
+from slidescore.assay.left_of_wall import Channel, Classical
 from slidescore.cells.appearance import ChannelPlanes, look_at
 from slidescore.cells.boxes import bounding_boxes
 from slidescore.kernels import kernel

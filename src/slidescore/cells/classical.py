@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slidescore.assay.model import Channel, Classical
+from slidescore.assay.left_of_wall import Channel, Classical
 from slidescore.cells.appearance import ChannelPlanes
 from slidescore.cells.candidates import Candidates, cut_at_steepest, judge_candidates, keep_strongest
 from slidescore.cells.flooding import flood

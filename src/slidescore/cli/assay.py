@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from slidescore.assay import Assay
 
 
 @click.group()
@@ -17,8 +22,10 @@ def list_() -> None:
 
     for name in list_assays():
         loaded = load_assay(name).assay
-        click.echo(f"{name:<22} {loaded.title}; {loaded.call.cutoff.text} ({loaded.call.cutoff.status}), "
-                   f"digest {assay_digest(loaded)}")  # fmt: skip
+        click.echo(f"{name:<22} {loaded.title}; {_cutoff(loaded)}, digest {assay_digest(loaded)}")
+    click.echo(
+        "\nA cut-off that is unverified needs --accept-unverified; what high stood for tells 'assay check NAME'."
+    )
 
 
 @assay.command()
@@ -38,3 +45,14 @@ def check(name: str) -> None:
 
     loaded = load_assay(name).assay
     click.echo(f"{name}: valid, assay {loaded.name}, digest {assay_digest(loaded)}, measures {left_digest(loaded)}")
+    click.echo(f"{name}: {_cutoff(loaded)}")
+    cutoff = loaded.call.cutoff
+    if cutoff is not None:
+        click.echo(f"{name}: source of the cut-off: {cutoff.source}")
+        if cutoff.meaning is not None:
+            click.echo(f"{name}: meaning of HIGH: {cutoff.meaning}")
+
+
+def _cutoff(loaded: Assay) -> str:
+    cutoff = loaded.call.cutoff
+    return "no cut-off, nothing is called" if cutoff is None else f"{cutoff.text} ({cutoff.status})"

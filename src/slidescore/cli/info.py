@@ -10,7 +10,7 @@ import click
 from slidescore.assay.load import DEFAULT_ASSAY
 
 if TYPE_CHECKING:
-    from slidescore.assay.model import Reading
+    from slidescore.assay.left_of_wall import Reading
 
 
 @click.command()

@@ -29,7 +29,11 @@ VERBS = {
     "info": "Show what a slide file is and how it would be read.",
     "rescore": "Apply another assay to a run's measurements, without reading pixels.",
     "review": "Look at slides in the browser, correct cells, sign off; check and export the reviews.",
+    "validate": "Compare a run's scores with those of blinded readers.",
+    "cohort": "Relate the scores of patients to response and survival, by a declared plan.",
     "train": "Train models from labels, such as a study's tumor model.",
+    "calibrate": "Make an assay of a laboratory's own from its control slides.",
+    "monitor": "Chart controls, stains and glass over batches, and hold batches that moved.",
     "verify": "Score a run's cells again, and check every byte of it.",
     "export": "Write the cells of a run as CSV or QuPath GeoJSON.",
     "assay": "List, show and check assays.",
@@ -37,6 +41,8 @@ VERBS = {
 }
 
 EXIT_INTERNAL, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_BUSY, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 3, 75, 130, 143
+EXIT_HELD = 4
+"""`monitor` put a batch on hold."""
 
 
 class LazyGroup(click.Group):

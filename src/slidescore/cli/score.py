@@ -53,6 +53,11 @@ def _overlay_mpp(context: click.Context, parameter: click.Parameter, value: str)
     "--checksums", type=click.Path(path_type=Path),
     help="Manifest of SHA-256 as sha256sum writes it; a slide that is not what it lists is not opened.",
 )  # fmt: skip
+@click.option(
+    "--patients", type=click.Path(path_type=Path),
+    help="CSV of patient_id and slide_id or file; may have block, time_point, site, use. Makes patients.csv.",
+)  # fmt: skip
+@click.option("--accept-unverified", is_flag=True, help="Call by a cut-off whose status is unverified.")
 @click.option("--overwrite", is_flag=True, help="Score everything again, even over another assay's results.")
 def score(
     inputs: tuple[Path, ...],
@@ -67,6 +72,8 @@ def score(
     slide_limit: float,
     key_file: Path | None,
     checksums: Path | None,
+    patients: Path | None,
+    accept_unverified: bool,
     overwrite: bool,
 ) -> int:
     """Score every slide in INPUTS: files, and directories searched recursively.
@@ -76,18 +83,20 @@ def score(
     # Before anything heavy is loaded: who comes second is told at once.
     refuse_if_held(out)
     from slidescore.cli.progress import show_progress
-    from slidescore.cli.tables import print_failures, print_scores
+    from slidescore.cli.tables import print_failures, print_patients, print_scores
     from slidescore.pipeline.cohort import RunOptions, score_directory
 
     options = RunOptions(
         workers, mpp, roi, overlay_mpp, overwrite, ("slidescore", *sys.argv[1:]), device, timeout_s=timeout,
-        slide_limit_s=slide_limit, key_file=key_file, checksums=checksums,
+        slide_limit_s=slide_limit, key_file=key_file, checksums=checksums, patients=patients,
+        accept_unverified=accept_unverified,
     )  # fmt: skip
     with show_progress() as listener:
         summary = score_directory(inputs, out, assay, options=options, on_event=listener)
     for warning in summary.warnings:
         click.echo(f"warning: {warning}", err=True)
     print_scores(summary)
+    print_patients(summary)
     if summary.failed:
         print_failures(summary)
         return EXIT_SOME_FAILED

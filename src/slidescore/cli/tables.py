@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from slidescore.cli.console import print_table
 from slidescore.pipeline.events import RunSummary
 
-NARROW = 100
+NUMBERS = ("H-score", "95 %", "0 %", "1+ %", "2+ %", "3+ %", "cells", "mm2")
+"""Heads of the columns that `_numbers` fills."""
 
 
 def print_scores(summary: RunSummary) -> None:
     """Print one line a slide on standard output, and where to look next."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("slide", overflow="fold")
-    for name in ("H-score", "0 %", "1+ %", "2+ %", "3+ %", "cells", "mm2"):
-        table.add_column(name, justify="right")
-    table.add_column("call")
-    table.add_column("QC")
+    scale = _called_on(summary)
+    numbers = NUMBERS if scale is None else (*NUMBERS, scale.replace("_", " "))
+    rows = []
     for row in summary.rows:
-        table.add_row(Text(row["file"]), *_numbers(row), Text(_call(row)), Text(_qc(row)))
-    console.print(table)
+        called = [] if scale is None else ["" if row[scale] is None else f"{row[scale]:.3g}"]
+        rows.append((row["file"], *_numbers(row), *called, _call(row), _qc(row)))
+    print_table(("slide", *numbers, "call", "QC"), rows, numbers=numbers)
     scored = [row for row in summary.rows if row["status"] == "scored"]
-    if scored and scored[0]["call_status"] == "provisional":
-        click.echo(f"Calls are PROVISIONAL: the cut-off ({scored[0]['cutoff']}) is not validated. Research use only.")
+    status = scored[0]["call_status"] if scored else None
+    if status in ("provisional", "unverified"):
+        text = f"Calls are {status.upper()}: the cut-off ({scored[0]['cutoff']}) is not validated. Research use only."
+        click.echo(text)
     click.echo(f"Tables: {summary.folder / 'scores.csv'}\nReport: {summary.folder / 'report.html'}")
+
+
+def print_patients(summary: RunSummary) -> None:
+    """Print what the patients of a run were called, and where their table is; nothing for a run without patients."""
+    if not summary.patients:
+        return
+    calls = Counter(patient.call or "without a cut-off" for patient in summary.patients)
+    n = len(summary.patients)
+    words = ", ".join(f"{count} {call.replace('_', ' ')}" for call, count in sorted(calls.items()))
+    click.echo(f"Patients: {n} by {summary.patients[0].rule}: {words}; {summary.folder / 'patients.csv'}")
 
 
 def print_failures(summary: RunSummary) -> None:
@@ -41,22 +48,30 @@ def print_failures(summary: RunSummary) -> None:
         click.echo(f"  {row['file']}: {row['reason']}", err=True)
 
 
+def _called_on(summary: RunSummary) -> str | None:
+    """Return the column of the score that calls are made on, where it is not the H-score; None without a cut-off."""
+    scales = {row["cutoff"].split()[0] for row in summary.rows if row["cutoff"]} - {"h_score"}
+    return min(scales, default=None)
+
+
 def _numbers(row: dict[str, Any]) -> list[str]:
     if row["n_tumor_cells"] is None:
-        return [""] * 7
+        return [""] * len(NUMBERS)
     bins = [row["n0"], row["n1"], row["n2"], row["n3"]]
     total = sum(bins)
     shares = [f"{100 * n / total:.0f}" if total else "" for n in bins]
     h_score = "" if row["h_score"] is None else f"{row['h_score']:.0f}"
-    return [h_score, *shares, f"{row['n_tumor_cells']:,}", f"{row['scored_mm2']:.2f}"]
+    known = row["h_score_low"] is not None
+    interval = f"{row['h_score_low']:.0f}-{row['h_score_high']:.0f}" if known else ""
+    return [h_score, interval, *shares, f"{row['n_tumor_cells']:,}", f"{row['scored_mm2']:.2f}"]
 
 
 def _call(row: dict[str, Any]) -> str:
     if row["status"] == "failed":
         return f"failed: {row['reason']}"
-    if row["call"] == "NOT_EVALUABLE":
+    if row["status"] == "not_evaluable":
         return f"NOT EVALUABLE: {row['reason']}"
-    return str(row["call"])
+    return row["call"] or "no cut-off"
 
 
 def _qc(row: dict[str, Any]) -> str:

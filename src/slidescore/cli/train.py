@@ -41,23 +41,16 @@ def tumor(run: Path, labels: Path, out: Path, with_dab: bool) -> None:
 
 def _print_labels(trained: TrainedTumor) -> None:
     """Print one line a slide: cells labelled by class, labels without a cell, cross-validated accuracy."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from slidescore.cli.console import print_table
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)
     names = sorted({name for slide in trained.slides for name in slide.classes})
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("slide", overflow="fold")
-    for name in (*names, "no cell", "accuracy"):
-        table.add_column(Text(name), justify="right")
+    numbers = (*names, "no cell", "accuracy")
+    rows = []
     for slide in trained.slides:
         accuracy = "" if slide.accuracy is None else f"{slide.accuracy:.2f}"
         counts = [str(slide.classes.get(name, 0)) for name in names]
-        table.add_row(Text(slide.file), *counts, str(slide.n_lost), accuracy)
-    console.print(table)
+        rows.append((slide.file, *counts, str(slide.n_lost), accuracy))
+    print_table(("slide", *numbers), rows, numbers=numbers)
     n_lost, n_settled = (sum(getattr(slide, key) for slide in trained.slides) for key in ("n_lost", "n_settled"))
     if n_lost and trained.first_lost is not None:
         lost = trained.first_lost

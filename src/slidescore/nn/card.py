@@ -13,8 +13,8 @@ import orjson
 import yaml
 from pydantic import Field, JsonValue, model_validator
 
+from slidescore.assay.block import Block, Positive, Text
 from slidescore.assay.load import DIGEST_LENGTH
-from slidescore.assay.model import Block, Positive, Text
 from slidescore.assay.strict import parse_strict
 from slidescore.cells.decode import DecodeSettings
 from slidescore.cells.types import CELL_TYPES

@@ -71,6 +71,7 @@ def analyze_slide(
     open_reader: Callable[[], SlideReader],
     assay: Assay,
     *,
+    fingerprint: str = "",
     mpp: float | None = None,
     annotations: AnnotationSet = NO_ANNOTATIONS,
     threads: int = 1,
@@ -91,6 +92,8 @@ def analyze_slide(
         Opens the slide; called once a thread.
     assay
         Only its left half is used.
+    fingerprint
+        Of the slide's file; empty where there is none.
     mpp
         Resolution in um per level-0 pixel, where the slide states none or a wrong one.
     annotations
@@ -149,7 +152,7 @@ def analyze_slide(
         cells = mark_cells(joined.cells, squares, grid.px_to_l0, out)
         controls = _sum_areas([result.control_areas for result in results], annotations.control_names)
         facts = {
-            "slide": slide_facts(reader, survey.resolution),
+            "slide": slide_facts(reader, survey.resolution, fingerprint),
             "analysis": {
                 "mpp": grid.analysis_mpp,
                 "level": grid.level,

@@ -7,7 +7,15 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from slidescore.assay import DEFAULT_ASSAY, LoadedAssay, assay_digest, load_assay
+from slidescore.assay import (
+    DEFAULT_ASSAY,
+    LoadedAssay,
+    assay_digest,
+    load_assay,
+    refuse_unverified,
+    unverified_note,
+)
+from slidescore.cohort.patient_table import PatientTable, match_patients, unlisted_slides
 from slidescore.errors import InputError, RunFolderBusyError, RunFolderError
 from slidescore.execute import Limits, Workers
 from slidescore.pipeline.events import Listener, RunSummary
@@ -22,6 +30,7 @@ from slidescore.pipeline.intake import (
 )
 from slidescore.pipeline.options import RunOptions as RunOptions
 from slidescore.pipeline.options import count_workers
+from slidescore.pipeline.patients import open_patients, remove_patients
 from slidescore.pipeline.pseudonyms import check_key_file, refuse_mixed_names
 from slidescore.pipeline.running import RunningCohort
 from slidescore.pipeline.segmenters import SegmenterPlan, plan_segmenters
@@ -65,9 +74,11 @@ def score_directory(
     options = options or RunOptions()
     refuse_if_held(Path(out))
     loaded = assay if isinstance(assay, LoadedAssay) else load_assay(assay)
+    refuse_unverified(loaded.assay, accepted=options.accept_unverified)
     given = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(each) for each in inputs]
     if options.roi is not None and not options.roi.is_dir():
         raise InputError("is no directory", where=f"--roi {options.roi}")
+    patient_file = open_patients(options.patients, options.key_file)
     segmenters = plan_segmenters(loaded.assay, options.device, float32=options.float32)
     refuse_other_cells(loaded.assay, segmenters[0].digest)
     found = find_inputs(given, options.key_file)
@@ -80,14 +91,18 @@ def score_directory(
     with held(folder) as lease, Workers(limits) as workers:
         outcomes = look_at(found, workers, count_workers(options, segmenters, len(found)), lease)
         slides = list(name_slides(found, outcomes, options.key_file, options.roi))
+        files = {slide.identity.slide_id: slide.identity.file for slide in slides}
+        fingerprints = {slide.identity.slide_id: slide.fingerprint for slide in slides}
+        patients = match_patients(patient_file, files, fingerprints) if patient_file else None
         cohort = RunningCohort(
-            folder, slides, loaded.assay, segmenters, options, on_event or (lambda event: None), manifest
+            folder, slides, loaded.assay, segmenters, options, on_event or (lambda event: None), manifest, patients
         )
         lease.check()
         remove_digests(folder.path)
+        remove_patients(folder.path)
         # From the moment the folder says that it is a run, a stop leaves a row for every slide.
         try:
-            _write_run_json(folder, loaded, segmenters, options, given, slides, manifest)
+            _write_run_json(folder, loaded, segmenters, options, given, slides, manifest, patients)
             cohort.run(workers, lease)
         except RunFolderBusyError:
             # Another run has the folder now, and its tables stand.
@@ -100,11 +115,12 @@ def score_directory(
                     cohort.publish(lease)
             raise
         cohort.publish(lease)
-        notes = (lease.note,) if lease.note else ()
+        notes = tuple(note for note in (unverified_note(loaded.assay), lease.note) if note)
         hidden = options.key_file is not None
         lost = lost_slides(manifest, found, given, hidden=hidden)
-        warnings = (*notes, *lost, *stray_annotations(options.roi, found, hidden=hidden))
-        return RunSummary(folder.path, tuple(cohort.rows()), cohort.n_skipped, warnings)
+        unlisted = unlisted_slides(patients, files) if patients else ()
+        warnings = (*notes, *lost, *stray_annotations(options.roi, found, hidden=hidden), *unlisted)
+        return RunSummary(folder.path, tuple(cohort.rows()), cohort.n_skipped, warnings, cohort.patient_scores)
 
 
 def _write_run_json(
@@ -115,6 +131,7 @@ def _write_run_json(
     given: Sequence[Path],
     slides: Sequence[CohortSlide],
     manifest: Manifest | None,
+    patients: PatientTable | None,
 ) -> None:
     hidden = options.key_file is not None
     content = {
@@ -130,7 +147,9 @@ def _write_run_json(
         "inputs": [] if hidden else [str(path) for path in given],
         "roi": str(options.roi) if options.roi and not hidden else None,
         "overlay_mpp": options.overlay_mpp,
+        "accept_unverified": options.accept_unverified,
         "checksums": manifest.sha256 if manifest else None,
+        "patients": patients.to_json() if patients else None,
         "slides": {slide.identity.slide_id: None if hidden else str(slide.source.path.resolve()) for slide in slides},
     }
     write_json(folder.run_json, content)

@@ -16,6 +16,7 @@ from slidescore.nn.card import find_model, list_models, read_card, read_weights
 from slidescore.pipeline.analysis import analyze_slide
 from slidescore.pipeline.judge import SlideIdentity, judge_slide
 from slidescore.pipeline.segmenters import check_model
+from slidescore.pipeline.survey import fixed_vectors
 from slidescore.slide import ArrayReader
 from slidescore.slide.openslide_reader import check_library_version
 from slidescore.stain import StainVectors
@@ -103,7 +104,7 @@ def _check_assay(name: str) -> Finding:
 def _check_scoring() -> Finding:
     """Score a drawn slide whose H-score is known: half the cells at 0, half at 2+, so 100."""
     assay = _without_network(load_assay().assay)
-    rgb, n_cells = draw_test_slide(StainVectors(assay.stains.hematoxylin, assay.stains.dab, "fixed"))
+    rgb, n_cells = draw_test_slide(fixed_vectors(assay))
     try:
         analysis = analyze_slide(lambda: ArrayReader(rgb, mpp=0.5), assay)
         row = judge_slide(analysis, assay, SlideIdentity("drawn", "drawn")).row

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from slidescore.cohort.roll_up import PatientScore
 from slidescore.errors import SlidescoreError
 
 
@@ -29,12 +30,13 @@ class SlideEvent:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What a run came to: the rows of scores.csv, in the order of the files."""
+    """What a run came to: the rows of scores.csv, in the order of the files, and the patients by their ids."""
 
     folder: Path
     rows: tuple[dict[str, Any], ...]
     n_skipped: int
     warnings: tuple[str, ...] = ()
+    patients: tuple[PatientScore, ...] = ()
 
     @property
     def failed(self) -> list[dict[str, Any]]:

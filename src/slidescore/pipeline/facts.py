@@ -16,8 +16,8 @@ from slidescore.slide.identify import name_library, name_scanner
 from slidescore.stain import HueFrame
 
 
-def slide_facts(reader: SlideReader, resolution: Resolution) -> dict[str, Any]:
-    """Describe the slide and what reads it."""
+def slide_facts(reader: SlideReader, resolution: Resolution, fingerprint: str) -> dict[str, Any]:
+    """Describe the slide and what reads it; its fingerprint is the seed of all its random numbers."""
     width, height = reader.dimensions
     return {
         "width": width,
@@ -32,6 +32,7 @@ def slide_facts(reader: SlideReader, resolution: Resolution) -> dict[str, Any]:
         "level_count": reader.level_count,
         "scanner": name_scanner(reader),
         "icc_profile": reader.icc_profile,
+        "fingerprint": fingerprint,
     }
 
 

@@ -3,46 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from slidescore.assay import Assay, assay_digest, left_digest
+from slidescore.assay import Assay, Compartment, assay_digest, left_digest
 from slidescore.pipeline.analysis import SlideAnalysis
+from slidescore.pipeline.judged_parts import scheme_facts, sensitivity_facts, uncertainty_facts
+from slidescore.pipeline.score_row import Judgement, Row, score_row
+from slidescore.pipeline.score_row import SlideIdentity as SlideIdentity
 from slidescore.pipeline.tile_parts import AreaSums
 from slidescore.qc.checks import (
-    Flag,
     artifact_areas,
     check_controls,
     check_slide,
     measure_slide,
+    pixel_divergence,
     sort_flags,
-    worst_level,
 )
 from slidescore.qc.coverage import share_areas, slide_coverage
 from slidescore.qc.stain_check import wrong_stain
-from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
-from slidescore.scoring import Call, CallLabel, Coverage, Scores, make_call, score_cells, score_control
+from slidescore.report.columns import REGION_COLUMNS
+from slidescore.scoring import Call, Coverage, control_table, make_call, score_cells
+from slidescore.scoring.cell_squares import cell_squares, pixel_blocks
+from slidescore.scoring.estimates import estimate, slide_seed
+from slidescore.scoring.sensitivity import tumor_sensitivity
+from slidescore.scoring.squares import SquareCounts
 from slidescore.scoring.tumor_model import judged_cells, refuse_other_cells
-from slidescore.version import library_versions, slidescore_version
+from slidescore.version import library_versions
 
 RESULT_SCHEMA = 1
-UM2_PER_MM2 = 1e6
-NOT_OF_CONTROLS = ("call", "call_status", "cutoff", "qc", "h_all_cells", "h_strict", "h_without_exclusions")
+NOT_OF_CONTROLS = (
+    "call", "call_status", "cutoff", "p_high", "qc", "h_all_cells", "h_strict", "h_without_exclusions",
+)  # fmt: skip
 """Columns that say nothing about control tissue: it has no call, and all of its cells count."""
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class SlideIdentity:
-    """How a slide is named in every table."""
-
-    slide_id: str
-    file: str
-    patient_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +84,10 @@ class SlideResult:
         return value
 
     @property
-    def call(self) -> str:
-        """HIGH, LOW, EQUIVOCAL or NOT_EVALUABLE."""
-        return str(self.row["call"])
+    def call(self) -> str | None:
+        """HIGH, LOW, EQUIVOCAL or NOT_EVALUABLE; None where the assay has no cut-off."""
+        call: str | None = self.row["call"]
+        return call
 
 
 def judge_slide(analysis: SlideAnalysis, assay: Assay, identity: SlideIdentity) -> SlideResult:
@@ -111,15 +110,16 @@ def judge_slide(analysis: SlideAnalysis, assay: Assay, identity: SlideIdentity) 
     facts, cells, tiles = analysis.facts, analysis.cells, analysis.tiles
     refuse_other_cells(assay, facts["model"]["digest"])
     judged = judged_cells(cells, assay, facts["slide"]["mpp"])
-    coverage = slide_coverage(tiles)
-    scores = score_cells(judged, assay)
     refusal = wrong_stain(facts["colours"], assay.qc.stain)
-    call = make_call(scores, coverage, assay, refusal)
+    pixels = pixel_blocks(tiles, assay)
+    seed = slide_seed(facts["slide"]["fingerprint"])
+    whole = _judge(judged, facts, slide_coverage(tiles), assay, seed, refusal, pixels)
     measures = measure_slide(cells, tiles, facts["colours"], assay)
-    flags = check_slide(facts, measures, coverage, call, assay)
+    measures["pixel_divergence_h"] = pixel_divergence(whole.scores)
+    flags = check_slide(facts, measures, whole.coverage, whole.call, assay)
     controls = _control_rows(analysis, judged, assay, identity, refusal)
     flags = sort_flags([*flags, *check_controls(controls, assay)])
-    row = _row(identity, facts, scores, coverage, call, flags, assay)
+    row = score_row(identity, facts, whole, flags, assay)
     record = {
         "schema": RESULT_SCHEMA,
         "slide_id": identity.slide_id,
@@ -127,6 +127,9 @@ def judge_slide(analysis: SlideAnalysis, assay: Assay, identity: SlideIdentity) 
         "status": row["status"],
         "reason": row["reason"],
         "scores": row,
+        "schemes": scheme_facts(whole),
+        "uncertainty": uncertainty_facts(whole, assay, seed),
+        "sensitivity": sensitivity_facts(tumor_sensitivity(judged, assay) if whole.evaluable else None),
         "regions": [*_region_rows(analysis, judged, measures, assay, identity, refusal), *controls],
         **facts,
         "region_areas": {name: _area_values(areas) for name, areas in analysis.region_areas.items()},
@@ -145,6 +148,25 @@ def judge_slide(analysis: SlideAnalysis, assay: Assay, identity: SlideIdentity) 
         "versions": library_versions(),
     }
     return SlideResult(record, cells, judged, tiles, assay)
+
+
+def _judge(
+    cells: pa.Table,
+    facts: Mapping[str, Any],
+    coverage: Coverage,
+    assay: Assay,
+    seed: int,
+    refusal: str,
+    pixels: Mapping[Compartment, SquareCounts] | None = None,
+    only: NDArray[np.bool_] | None = None,
+) -> Judgement:
+    """Score a set of cells, say how sure the scores are, and call it."""
+    scores = score_cells(cells, assay, only=only)
+    if pixels is not None:
+        scores = replace(scores, pixel={name: squares.total for name, squares in pixels.items()})
+    squares = cell_squares(cells, assay, facts["slide"]["mpp"], only=only)
+    estimates = estimate(scores, squares, assay, seed, pixels)
+    return Judgement(scores, estimates, coverage, make_call(scores, coverage, assay, refusal, estimates.own))
 
 
 def _part_coverage(areas: AreaSums) -> Coverage:
@@ -167,14 +189,14 @@ def _region_rows(
     identity: SlideIdentity,
     refusal: str,
 ) -> list[Row]:
-    region = judged.column("region")
+    region, facts = judged.column("region"), analysis.facts
     rows = []
     for name, areas in analysis.region_areas.items():
-        coverage = _part_coverage(areas)
-        scores = score_cells(judged, assay, only=pc.fill_null(pc.equal(region, name), False).to_numpy())
-        call = make_call(scores, coverage, assay, refusal)
-        flags = check_slide(analysis.facts, measures, coverage, call, assay)
-        row = _row(identity, analysis.facts, scores, coverage, call, flags, assay)
+        only = pc.fill_null(pc.equal(region, name), False).to_numpy()
+        seed = slide_seed(facts["slide"]["fingerprint"], name)
+        part = _judge(judged, facts, _part_coverage(areas), assay, seed, refusal, only=only)
+        flags = check_slide(facts, measures, part.coverage, part.call, assay)
+        row = score_row(identity, facts, part, flags, assay)
         rows.append({**row, "region": name, "role": "region"})
     assert all(tuple(row) == REGION_COLUMNS for row in rows)
     return rows
@@ -184,73 +206,23 @@ def _control_rows(
     analysis: SlideAnalysis, judged: pa.Table, assay: Assay, identity: SlideIdentity, refusal: str
 ) -> list[Row]:
     """Fill the rows of on-slide control tissue: scores without a call, for a cut-off is about tumors."""
+    facts = analysis.facts
     rows = []
-    for name, values in analysis.facts["control_areas"].items():
+    for name, values in facts["control_areas"].items():
         coverage = _part_coverage(AreaSums(*values))
-        scores = score_control(judged, assay, name)
-        no_call = Call(CallLabel.NOT_EVALUABLE, refusal or ("" if scores.n_cells else "no cells"), "", "")
-        row = _row(identity, analysis.facts, scores, coverage, no_call, [], assay)
+        part = _judge(
+            control_table(judged, name),
+            facts,
+            coverage,
+            assay,
+            slide_seed(facts["slide"]["fingerprint"], name),
+            refusal,
+        )
+        no_call = Call(None, refusal or ("" if part.scores.n_cells else "no cells"), "", "")
+        row = score_row(identity, facts, replace(part, call=no_call), [], assay)
         rows.append({**row, **dict.fromkeys(NOT_OF_CONTROLS), "region": name, "role": "control"})
     assert all(tuple(row) == REGION_COLUMNS for row in rows)
     return rows
-
-
-def _row(
-    identity: SlideIdentity,
-    facts: Mapping[str, Any],
-    scores: Scores,
-    coverage: Coverage,
-    call: Call,
-    flags: list[Flag],
-    assay: Assay,
-) -> Row:
-    """Fill a row of scores.csv; what is not computed stays None, never zero."""
-    evaluable = not call.reason
-    h = scores.h_by_compartment
-    values: Row = dict.fromkeys(SCORE_COLUMNS)
-    values |= {
-        "slide_id": identity.slide_id,
-        "file": identity.file,
-        "patient_id": identity.patient_id,
-        "status": "scored" if evaluable else "not_evaluable",
-        "reason": call.reason or None,
-        "call": str(call.label),
-        "call_status": call.status,
-        "n_cells": scores.n_cells,
-        "n_tumor_cells": scores.n_tumor_cells,
-        "n0": scores.counts.n0,
-        "n1": scores.counts.n1,
-        "n2": scores.counts.n2,
-        "n3": scores.counts.n3,
-        "n_fallback": scores.n_fallback,
-        "compartment": assay.score.compartment,
-        "cutoff": call.cutoff,
-        "qc": worst_level(flags),
-        "qc_flags": ";".join(flag.name for flag in flags) or None,
-        "mpp": facts["slide"]["mpp"],
-        "mpp_source": facts["slide"]["mpp_source"],
-        "tissue_mm2": coverage.tissue_um2 / UM2_PER_MM2,
-        "scored_mm2": coverage.scored_um2 / UM2_PER_MM2,
-        "excluded_fraction": coverage.excluded_fraction,
-        "failed_fraction": coverage.failed_fraction,
-        "profile": facts["profile"],
-        "assay_digest": assay_digest(assay),
-        "model_digest": facts["model"]["digest"],
-        "slidescore_version": slidescore_version(),
-    }
-    if evaluable:
-        values |= {
-            "h_score": scores.counts.h_score,
-            "percent_positive": scores.counts.percent_positive,
-            "h_nucleus": h["nucleus"],
-            "h_cytoplasm": h["cytoplasm"],
-            "h_membrane": h["membrane"],
-            "h_cell": h["cell"],
-            "h_all_cells": scores.h_all_cells,
-            "h_strict": scores.h_strict,
-            "h_without_exclusions": scores.h_without_exclusions,
-        }
-    return values
 
 
 def _model_facts(assay: Assay) -> dict[str, Any] | None:

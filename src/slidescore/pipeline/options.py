@@ -54,6 +54,10 @@ class RunOptions:
         How often the finished tiles of a slide are kept, in seconds.
     checksums
         Manifest of SHA-256; a slide that is not what it lists fails before any reader opens it.
+    patients
+        Slide-to-patient table, whose patients are scored in patients.csv; None for slides alone.
+    accept_unverified
+        Whether the assay's cut-off may be one of status unverified.
     """
 
     workers: int | None = None
@@ -69,6 +73,8 @@ class RunOptions:
     slide_limit_s: float = DEFAULT_SLIDE_LIMIT_S
     journal_s: float = BLOCK_SECONDS
     checksums: Path | None = None
+    patients: Path | None = None
+    accept_unverified: bool = False
 
 
 def count_workers(options: RunOptions, segmenters: Sequence[SegmenterPlan], n_slides: int) -> int:

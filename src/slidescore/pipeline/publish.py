@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slidescore.annotations import AnnotationSet
+from slidescore.cohort.roll_up import PatientScore
 from slidescore.pipeline.judge import SlideResult
 from slidescore.qc.artifacts import excluded_boxes
 from slidescore.qc.cell_drawing import prepare_cells
@@ -86,12 +87,15 @@ def _draw(
         write_thumbnail(path, reader, mpp, drawing, hatched, outlined, threads=threads)
 
 
-def write_cohort_page(folder: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write report.html of a run."""
+def write_cohort_page(
+    folder: RunFolder, rows: Sequence[Mapping[str, Any]], patients: Sequence[PatientScore] = ()
+) -> None:
+    """Write report.html of a run, with its patients where it has some."""
     thumbnails = {}
     for row in rows:
         picture = folder.slide(row["slide_id"]).path / "thumbnail.png"
         if row["status"] != "failed" and picture.is_file():
             thumbnails[row["slide_id"]] = small_jpeg(picture.read_bytes())
-    page = render_cohort_page(read_json(folder.run_json), rows, thumbnails)
+    shown = [patient.row() for patient in patients] or None
+    page = render_cohort_page(read_json(folder.run_json), rows, thumbnails, shown)
     write_bytes(folder.path / "report.html", page.encode("utf-8"))

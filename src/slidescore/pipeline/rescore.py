@@ -16,14 +16,25 @@ from slidescore.assay import (
     changed_left_keys,
     load_assay,
     load_tumor_model,
+    refuse_unverified,
+    unverified_note,
     with_tumor_model,
 )
 from slidescore.audit.reviewed import REVIEWED_COLUMNS
 from slidescore.cells import CELL_SCHEMA
+from slidescore.cohort.patient_table import unlisted_slides
 from slidescore.errors import AssayError, InputError, RunFolderError, SlideOpenError, SlidescoreError
 from slidescore.pipeline.analysis import SlideAnalysis
 from slidescore.pipeline.events import RunSummary
 from slidescore.pipeline.judge import SlideIdentity, judge_slide
+from slidescore.pipeline.patients import (
+    PATIENTS,
+    patients_of_rescore,
+    remove_patients,
+    score_patients,
+    with_patients,
+    write_patients,
+)
 from slidescore.pipeline.pseudonyms import KeyRow, read_key_file, refuse_mixed_names
 from slidescore.pipeline.publish import TABLES, write_cohort_page, write_slide_pictures
 from slidescore.pipeline.readers import PictureReader
@@ -54,6 +65,8 @@ def rescore(
     tumor_model: str | Path | None = None,
     key_file: str | Path | None = None,
     with_reviews: bool = False,
+    patients: str | Path | None = None,
+    accept_unverified: bool = False,
     overwrite: bool = False,
     command: tuple[str, ...] = (),
     on_slide: Callable[[int, int, str], None] | None = None,
@@ -78,6 +91,10 @@ def rescore(
     with_reviews
         Take the run's reviews along, and add the columns `slidescore.audit.reviewed.REVIEWED_COLUMNS` to scores.csv;
         the assay must then stay the run's own.
+    patients
+        Slide-to-patient table; None for the patients that the run has, if any.
+    accept_unverified
+        Whether the assay's cut-off may be one of status unverified.
     overwrite
         Take up a folder that holds results of another assay.
     command
@@ -89,16 +106,17 @@ def rescore(
     ------
     AssayError
         If the new assay differs left of the wall: that needs a new score. If the tumor model is none, or was trained on
-        cells measured otherwise. If the run's reviews are asked for under another assay. In all cases before `out` is
-        made.
+        cells measured otherwise. If the run's reviews are asked for under another assay. If the cut-off is unverified
+        and not accepted. In all cases before `out` is made.
     InputError
-        If the key file is none, or the run has names of its own.
+        If the key file is none, or the run has names of its own. If the patient table is wrong.
     RunFolderError
         If `run` is no run folder, its measurements were changed since they were written, or `out` cannot be written. If
         reviews are asked for, and there are none, they were changed, or `out` has some that the run does not have.
     """
     source = RunFolder(Path(run))
     loaded = _new_assay(source, assay, tumor_model)
+    refuse_unverified(loaded.assay, accepted=accept_unverified)
     refuse_new_measurements(source.read_assay(), loaded)
     if Path(out).resolve() == source.path.resolve():
         raise RunFolderError("is the run itself", where=str(out), remedy="give another --out")
@@ -109,26 +127,35 @@ def rescore(
         refuse_other_cells(loaded.assay, old["model"]["digest"])
     if with_reviews:
         refuse_reviews(source, Path(out), loaded)
+    old_rows = read_rows(source.path / "scores.csv", SCORE_COLUMNS, optional=REVIEWED_COLUMNS)
+    table = patients_of_rescore(Path(patients) if patients else None, old_run, old_rows, results, known)
     warnings: list[str] = []
     target = open_run_folder(Path(out), loaded, overwrite=overwrite)
     with held(target) as lease:
         remove_digests(target.path)
-        _write_run_json(target, old_run, loaded, command)
+        remove_patients(target.path)
+        made = old_run | {PATIENTS: table.to_json() if table else None}
+        _write_run_json(target, made, loaded, command, accept_unverified=accept_unverified)
         records: dict[str, dict[str, Any]] = {}
         for number, old in enumerate(results):
             if on_slide:
                 on_slide(number, len(results), old["file"])
             records[old["slide_id"]] = _rescore_slide(source, target, old, loaded.assay, old_run, known)
-        rows = _rows(source, records, loaded.assay, old_run)
+        rows = with_patients(_rows(old_rows, records, loaded.assay, old_run), table)
         if with_reviews:
             rows, warnings = add_reviews(source, target, rows, loaded.assay)
         write_csv(target.path / "scores.csv", (*SCORE_COLUMNS, *(REVIEWED_COLUMNS if with_reviews else ())), rows)
         scored = [records[row["slide_id"]] for row in rows if row["slide_id"] in records]
         regions = [region for record in scored for region in record["regions"]]
-        write_csv(target.path / "regions.csv", REGION_COLUMNS, regions)
-        write_cohort_page(target, rows)
+        write_csv(target.path / "regions.csv", REGION_COLUMNS, with_patients(regions, table))
+        scores = score_patients(rows, records, table, loaded.assay)
+        if table is not None:
+            write_patients(target.path, scores)
+            warnings += unlisted_slides(table, {row["slide_id"]: row["file"] for row in rows})
+        write_cohort_page(target, rows, scores)
         write_digests(target.path)
-    return RunSummary(target.path, tuple(rows), 0, (*((lease.note,) if lease.note else ()), *warnings))
+    notes = (note for note in (unverified_note(loaded.assay), lease.note) if note)
+    return RunSummary(target.path, tuple(rows), 0, (*notes, *warnings), scores)
 
 
 def _new_assay(
@@ -200,7 +227,7 @@ def _rescore_slide(
 ) -> dict[str, Any]:
     old_folder, folder = source.slide(old["slide_id"]), target.slide(old["slide_id"])
     refuse_changed(old_folder.path, TABLES)
-    identity = SlideIdentity(old["slide_id"], old["file"], old["scores"].get("patient_id"))
+    identity = SlideIdentity(old["slide_id"], old["file"])
     result = judge_slide(load_analysis(old_folder, old), assay, identity)
     key = {**old["key"], "assay_digest": assay_digest(assay)}
     folder.begin()
@@ -253,11 +280,11 @@ def _places(old: dict[str, Any], run: dict[str, Any], known: Sequence[KeyRow]) -
 
 
 def _rows(
-    source: RunFolder, records: dict[str, dict[str, Any]], assay: Assay, run: dict[str, Any]
+    old_rows: Sequence[dict[str, str | None]], records: dict[str, dict[str, Any]], assay: Assay, run: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Keep the order of the old table; a slide that failed there, or has no result of that run, has failed here too."""
     rows = []
-    for old in read_rows(source.path / "scores.csv", SCORE_COLUMNS, optional=REVIEWED_COLUMNS):
+    for old in old_rows:
         if old["slide_id"] in records:
             rows.append(records[old["slide_id"]]["scores"])
         else:
@@ -268,7 +295,7 @@ def _rows(
                 failed
                 | {
                     "compartment": assay.score.compartment,
-                    "cutoff": assay.call.cutoff.text,
+                    "cutoff": assay.call.cutoff_text,
                     "assay_digest": assay_digest(assay),
                     "slidescore_version": slidescore_version(),
                 }
@@ -278,12 +305,14 @@ def _rows(
 
 def _not_reached(old: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     """Make the row of a slide without a result of its run: the run was stopped before it."""
-    kept = {name: old[name] for name in ("slide_id", "file", "patient_id")}
+    kept = {name: old[name] for name in ("slide_id", "file")}
     made = {"status": "failed", "reason": "not reached", "model_digest": run["model"]["digest"]}
     return dict.fromkeys(SCORE_COLUMNS) | kept | made
 
 
-def _write_run_json(target: RunFolder, old: dict[str, Any], loaded: LoadedAssay, command: tuple[str, ...]) -> None:
+def _write_run_json(
+    target: RunFolder, old: dict[str, Any], loaded: LoadedAssay, command: tuple[str, ...], *, accept_unverified: bool
+) -> None:
     write_json(
         target.run_json,
         {
@@ -292,6 +321,7 @@ def _write_run_json(target: RunFolder, old: dict[str, Any], loaded: LoadedAssay,
             "versions": library_versions(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": [] if old.get("pseudonymized") else list(command),
+            "accept_unverified": accept_unverified,
             "rescored_from": {"assay_digest": old["assay"]["digest"], "created": old["created"]},
         },
     )

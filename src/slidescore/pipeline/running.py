@@ -9,11 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 from slidescore.assay import Assay, assay_digest
+from slidescore.cohort.patient_table import PatientTable
+from slidescore.cohort.roll_up import PatientScore
 from slidescore.errors import DiskFullError, RunFolderError, SlidescoreError
 from slidescore.execute import TaskTimeoutError, WorkerCrashError, Workers, available_cores, cores_now
 from slidescore.pipeline.events import Listener, SlideEvent
 from slidescore.pipeline.intake import CohortSlide
 from slidescore.pipeline.options import RunOptions, count_workers
+from slidescore.pipeline.patients import score_patients, with_patients, write_patients
 from slidescore.pipeline.pseudonyms import hide_names
 from slidescore.pipeline.publish import write_cohort_page
 from slidescore.pipeline.segmenters import SegmenterPlan
@@ -46,10 +49,13 @@ class RunningCohort:
         options: RunOptions,
         listener: Listener,
         manifest: Manifest | None = None,
+        patients: PatientTable | None = None,
     ) -> None:
         self.folder, self.slides, self.assay, self.options, self.listener = folder, slides, assay, options, listener
         # They differ in the device only; what names a result is the same for all.
         self.segmenters, self.segmenter, self.manifest = segmenters, segmenters[0], manifest
+        self.patients = patients
+        self.patient_scores: tuple[PatientScore, ...] = ()
         self.records: dict[int, dict[str, Any]] = {}
         self.failures: dict[int, SlidescoreError] = {}
         self.keys: dict[int, dict[str, Any]] = {}
@@ -103,11 +109,19 @@ class RunningCohort:
         lease.check()
         self._write_tables()
         # The page shows every slide's picture, which takes too long to do again and again on the way.
-        write_cohort_page(self.folder, list(self.rows()))
+        rows = list(self.rows())
+        records = {self.slides[number].identity.slide_id: record for number, record in self.records.items()}
+        self.patient_scores = score_patients(rows, records, self.patients, self.assay)
+        if self.patients is not None:
+            write_patients(self.folder.path, self.patient_scores)
+        write_cohort_page(self.folder, rows, self.patient_scores)
         write_digests(self.folder.path)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield exactly one row a slide, in the order of the files; a slide that was not reached says so."""
+        yield from with_patients(self._slide_rows(), self.patients)
+
+    def _slide_rows(self) -> Iterator[dict[str, Any]]:
         for number, slide in enumerate(self.slides):
             if number in self.records:
                 yield self.records[number]["scores"]
@@ -195,7 +209,7 @@ class RunningCohort:
         rows = list(self.rows())
         regions = [row for number in sorted(self.records) for row in self.records[number]["regions"]]
         write_csv(self.folder.path / "scores.csv", SCORE_COLUMNS, rows)
-        write_csv(self.folder.path / "regions.csv", REGION_COLUMNS, regions)
+        write_csv(self.folder.path / "regions.csv", REGION_COLUMNS, with_patients(regions, self.patients))
         write_csv(self.folder.path / "timings.csv", TIMING_COLUMNS, self._timing_rows())
         self._tables_written = time.monotonic()
 
@@ -207,7 +221,7 @@ def _failed_row(slide: CohortSlide, reason: str, assay: Assay, segmenter: Segmen
         "status": "failed",
         "reason": reason,
         "compartment": assay.score.compartment,
-        "cutoff": assay.call.cutoff.text,
+        "cutoff": assay.call.cutoff_text,
         "profile": segmenter.profile,
         "assay_digest": assay_digest(assay),
         "model_digest": segmenter.digest,

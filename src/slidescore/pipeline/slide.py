@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from slidescore.annotations import NO_ANNOTATIONS, AnnotationSet, load_annotations
-from slidescore.assay import DEFAULT_ASSAY, Assay, assay_digest, left_digest, load_assay
+from slidescore.assay import DEFAULT_ASSAY, Assay, assay_digest, left_digest, load_assay, refuse_unverified
 from slidescore.errors import DeviceMemoryError
 from slidescore.execute import give_back_freed_memory
 from slidescore.pipeline.analysis import Progress, SlideAnalysis, analyze_slide
@@ -93,6 +93,7 @@ def score_slide(
     threads: int = 1,
     device: str = "auto",
     float32: bool = False,
+    accept_unverified: bool = False,
     on_progress: Progress | None = None,
 ) -> SlideResult:
     """Score one slide in this process and write nothing.
@@ -113,25 +114,30 @@ def score_slide(
         Where a network runs: auto, cpu, cuda or cuda:N; one device, for this is one slide.
     float32
         Whether a network computes in single precision everywhere, to compare with.
+    accept_unverified
+        Whether the assay's cut-off may be one of status unverified.
     on_progress
         Told after every tile: tiles done, tiles in all, cells found.
 
     Raises
     ------
     SlideOpenError, MissingResolutionError, AssayError, AnnotationError
-        If the slide, its resolution, the assay with its tumor model or the annotations cannot be used.
+        If the slide, its resolution, the assay with its tumor model or the annotations cannot be used, or its cut-off
+        is unverified and not accepted.
     InputError, UnknownNameError, ModelError, DeviceError
         If the segmenter cannot run on the device, or its model cannot be used.
     """
     path = Path(path)
     values = assay if isinstance(assay, Assay) else load_assay(assay).assay
+    refuse_unverified(values, accepted=accept_unverified)
     segmenter = plan_segmenter(values, device, float32=float32)
     refuse_other_cells(values, segmenter.digest)
     annotations = load_annotations(Path(roi), values.tissue.annotations) if roi else NO_ANNOTATIONS
-    [(slide_id, _)] = slide_ids([(SlideInput(path, path.name), fingerprint(path))])
+    slide_fingerprint = fingerprint(path)
+    [(slide_id, _)] = slide_ids([(SlideInput(path, path.name), slide_fingerprint)])
     return _measure_and_judge(
-        lambda: open_slide(path), values, segmenter, SlideIdentity(slide_id, path.name), mpp, annotations, roi,
-        threads, None, on_progress, (), None,
+        lambda: open_slide(path), values, segmenter, SlideIdentity(slide_id, path.name), slide_fingerprint, mpp,
+        annotations, roi, threads, None, on_progress, (), None,
     )  # fmt: skip
 
 
@@ -160,7 +166,7 @@ def score_job(job: SlideJob, report: Callable[[tuple[int, int, int] | None], Non
     if job.roi is not None:
         annotations = load_annotations(job.roi, job.assay.tissue.annotations, name=drawn or "")
     result = _measure_and_judge(
-        open_reader, job.assay, job.segmenter, job.identity, job.mpp, annotations, drawn,
+        open_reader, job.assay, job.segmenter, job.identity, job.key["fingerprint"], job.mpp, annotations, drawn,
         job.threads, job.allowed, _throttled(report), job.notes, journal, checked,
     )  # fmt: skip
     # Tiles, and then tables, leave behind more than pictures need.
@@ -206,6 +212,7 @@ def _measure_and_judge(
     assay: Assay,
     segmenter: SegmenterPlan,
     identity: SlideIdentity,
+    slide_fingerprint: str,
     mpp: float | None,
     annotations: AnnotationSet,
     roi: str | Path | None,
@@ -218,8 +225,8 @@ def _measure_and_judge(
 ) -> SlideResult:
     def measure(plan: SegmenterPlan) -> SlideAnalysis:
         return analyze_slide(
-            open_reader, assay, mpp=mpp, annotations=annotations, threads=threads, allowed=allowed, plan=plan,
-            on_progress=on_progress, journal=journal,
+            open_reader, assay, fingerprint=slide_fingerprint, mpp=mpp, annotations=annotations, threads=threads,
+            allowed=allowed, plan=plan, on_progress=on_progress, journal=journal,
         )  # fmt: skip
 
     analysis = _measure_where_it_fits(measure, assay, segmenter)

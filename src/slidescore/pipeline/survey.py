@@ -88,13 +88,18 @@ def survey_slide(reader: SlideReader, assay: Assay, *, mpp: float | None = None,
     grid = plan_grid(reader, resolution.mpp, reading.mpp, reading.snap_fraction, reading.decode)
     coarse = plan_grid(reader, resolution.mpp, assay.tissue.mpp, reading.snap_fraction)
     rgb, valid = read_thumbnail(reader, coarse, threads=threads)
-    fixed = StainVectors(assay.stains.hematoxylin, assay.stains.dab, "fixed")
+    fixed = fixed_vectors(assay)
     tissue, white = find_tissue(
         rgb, valid, mpp=coarse.analysis_mpp, l0_per_px=coarse.px_to_l0, tissue=assay.tissue, stains=assay.stains,
         vectors=fixed,
     )  # fmt: skip
     estimate = _estimate(reader, grid, tissue, white, fixed, assay) if assay.stains.vectors != "fixed" else None
     return Survey(resolution, grid, coarse, rgb, valid, tissue, white, fixed, estimate)
+
+
+def fixed_vectors(assay: Assay) -> StainVectors:
+    """Return the vectors that an assay states; those of a slide may be estimated."""
+    return StainVectors(assay.stains.hematoxylin, assay.stains.dab, "fixed")
 
 
 def lay_squares(survey: Survey, assay: Assay) -> SquarePlan:

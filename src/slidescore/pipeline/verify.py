@@ -23,6 +23,7 @@ from slidescore.pipeline.rescore import load_analysis
 from slidescore.pipeline.segmenters import check_model
 from slidescore.pipeline.verify_exports import check_exports
 from slidescore.pipeline.verify_files import FileCheck, check_files
+from slidescore.pipeline.verify_patients import check_patients
 from slidescore.pipeline.verify_reviews import check_reviewed_run
 from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS
 from slidescore.report.digests import DIGESTS_FILE
@@ -32,7 +33,10 @@ from slidescore.report.read_rows import read_rows
 from slidescore.report.run_folder import RunFolder, made_by
 from slidescore.version import library_versions
 
-JUDGED: Final = ("slide_id", "file", "status", "reason", "scores", "regions", "region_areas", "ledger", "qc", "assay")
+JUDGED: Final = (
+    *("slide_id", "file", "status", "reason", "scores", "schemes", "uncertainty", "sensitivity", "regions"),
+    *("region_areas", "ledger", "qc", "assay"),
+)
 """Parts of result.json that follow from the tables, the facts beside them and the assay."""
 OF_A_FAILED_SLIDE: Final = frozenset(
     [
@@ -41,6 +45,8 @@ OF_A_FAILED_SLIDE: Final = frozenset(
     ]
 )
 """Columns that the row of a failed slide may fill."""
+OF_ITS_PATIENT: Final = "patient_id"
+"""Column that does not follow from the slide, but from the patients in run.json."""
 NOT_REACHED: Final = "not reached"
 BAD_RECORD: Final = (
     *(SlidescoreError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, NotImplementedError),
@@ -126,8 +132,9 @@ def verify_run(run: str | Path, *, on_slide: Callable[[int, int, str], None] | N
         rows = _check_slides(folder, content, assay, findings, on_slide)
         reviews = check_reviewed_run(folder, rows, findings.judged, assay)
         exports = check_exports(folder, findings.judged, findings.changed, assay)
-        findings.differences += reviews.differences + exports.differences
-        findings.notes += reviews.notes + exports.notes
+        patients = check_patients(folder, content, rows, findings.judged, findings.changed, assay)
+        findings.differences += reviews.differences + exports.differences + patients.differences
+        findings.notes += reviews.notes + exports.notes + patients.notes
     return Verification(
         tuple(findings.differences), tuple(findings.notes), len(findings.judged), files.n_files, files.digest
     )
@@ -218,7 +225,7 @@ def _check_failed(folder: RunFolder, row: Row, run: Mapping[str, Any], assay: As
         findings.differ(name, "is there, and scores.csv says that the slide failed")
     expected = {
         "compartment": assay.score.compartment,
-        "cutoff": assay.call.cutoff.text,
+        "cutoff": assay.call.cutoff_text,
         "assay_digest": _part(run, "assay").get("digest"),
         "model_digest": _part(run, "model").get("digest"),
         "slidescore_version": _part(run, "versions").get("slidescore"),
@@ -244,7 +251,7 @@ def _check_slide(folder: RunFolder, row: Row, run: Mapping[str, Any], assay: Ass
         if made_by(record) != made_by(run):
             findings.differ(name, "was made under another assay, model or version than run.json names")
             return
-        identity = SlideIdentity(slide_id, str(record["file"]), record["scores"]["patient_id"])
+        identity = SlideIdentity(slide_id, str(record["file"]))
         judged = judge_slide(load_analysis(slide, record), assay, identity).record
     except RunFolderError as error:
         # Of a table that was changed so that it cannot be read all is said.
@@ -261,7 +268,7 @@ def _check_slide(folder: RunFolder, row: Row, run: Mapping[str, Any], assay: Ass
             findings.differ(name, f"{key} is {brief(old)}, and follows as {brief(new)}")
     for column in SCORE_COLUMNS:
         said, value = row[column] or "", cell_text(judged["scores"][column])
-        if said != value:
+        if said != value and column != OF_ITS_PATIENT:
             findings.differ("scores.csv", f"{slide_id}: {column} is {brief(said)}, and follows as {brief(value)}")
 
 
@@ -287,7 +294,7 @@ def _check_regions(regions: Sequence[Row], rows: Sequence[Row], findings: _Findi
         for row, region in zip(found, expected, strict=True):
             for column in REGION_COLUMNS:
                 said, value = row[column] or "", cell_text(region[column])
-                if said != value:
+                if said != value and column != OF_ITS_PATIENT:
                     place = f"{slide_id}, region {region['region']}"
                     text = f"{column} is {brief(said)}, and follows as {brief(value)}"
                     findings.differ("regions.csv", f"{place}: {text}")
