@@ -16,6 +16,7 @@ import pytest
 from pydantic import BaseModel
 
 from slidescore.assay import LEFT_OF_WALL, Assay, list_assays, load_assay, parse_assay
+from slidescore.assay.refusals import WESTERN_BLOTS
 from slidescore.audit.export import EVENT_COLUMNS
 from slidescore.audit.reviewed import REVIEWED_COLUMNS
 from slidescore.cells import CELL_SCHEMA
@@ -24,8 +25,9 @@ from slidescore.errors import AssayError
 from slidescore.pipeline.analysis import analyze_slide
 from slidescore.pipeline.judge import SlideIdentity, judge_slide
 from slidescore.pipeline.tile_table import TILE_SCHEMA
-from slidescore.report.columns import REGION_COLUMNS, SCORE_COLUMNS, TIMING_COLUMNS
+from slidescore.report.columns import PATIENT_COLUMNS, REGION_COLUMNS, SCORE_COLUMNS, TIMING_COLUMNS
 from slidescore.report.export_csv import CSV_COLUMNS
+from slidescore.scoring import SCHEMES
 from slidescore.slide import ArrayReader
 from test_architecture import FLOORS
 
@@ -85,6 +87,10 @@ def walk(model: type[BaseModel], values: list[Any], prefix: str = "") -> Iterato
         parts = [part for part in get_args(kind) if isinstance(part, type) and issubclass(part, BaseModel)]
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from walk(kind, inner, f"{prefix}{name}.")
+        elif parts and None in inner:
+            # An optional block: what the assays that have it say, and that it may be null.
+            yield prefix + name, [None]
+            yield from walk(parts[0], [value for value in inner if value is not None], f"{prefix}{name}.")
         elif parts:
             for part in parts[0].model_fields:
                 yield f"{prefix}{name}[].{part}", [tuple(getattr(each, part) for each in value) for value in inner]
@@ -105,14 +111,30 @@ def leaves() -> dict[str, list[Any]]:
     return dict(walk(Assay, [load_assay(name).assay for name in list_assays()]))
 
 
+def key_rows() -> Rows:
+    """The rows of keys, which end with what must run again after a change; other tables explain."""
+    return [cells for cells in table_rows(page("docs/assay.md")) if cells[-1] in ("score", "rescore")]
+
+
 def assay_rows() -> dict[str, list[str]]:
-    return {quoted(cells[0])[0]: cells for cells in table_rows(page("docs/assay.md"))}
+    return {quoted(cells[0])[0]: cells for cells in key_rows()}
 
 
 def test_the_assay_page_lists_every_key_and_no_other():
-    rows = table_rows(page("docs/assay.md"))
-    assert first_names(rows) == list(dict.fromkeys(first_names(rows)))
+    assert first_names(key_rows()) == list(dict.fromkeys(first_names(key_rows())))
     assert set(assay_rows()) == set(leaves())
+
+
+def test_the_assay_page_lists_every_shipped_assay_and_every_scheme():
+    text = page("docs/assay.md")
+    shipped = {quoted(cells[0])[0]: cells for cells in table_rows(section(text, "Shipped assays"))}
+    assert set(shipped) == set(list_assays())
+    for name, cells in shipped.items():
+        cutoff = load_assay(name).assay.call.cutoff
+        assert (cutoff.status if cutoff else "") in cells[3]
+        assert cutoff is None or f"{cutoff.operator} {cutoff.value:g}" in cells[2]
+    assert first_names(table_rows(section(text, "Schemes"))) == list(SCHEMES)
+    assert all(name in text for name in WESTERN_BLOTS)
 
 
 @pytest.mark.parametrize("key", leaves())
@@ -160,6 +182,7 @@ def column_names(heading: str) -> list[str]:
 def test_the_columns_of_the_tables_are_on_the_outputs_page_in_their_order():
     assert tuple(column_names("scores.csv")) == SCORE_COLUMNS
     assert (*SCORE_COLUMNS, *column_names("regions.csv")) == REGION_COLUMNS
+    assert tuple(column_names("patients.csv")) == PATIENT_COLUMNS
     assert tuple(column_names("timings.csv")) == TIMING_COLUMNS
     outlines = [name for name in CELL_SCHEMA.names if name.endswith("_outline")]
     assert (*(n for n in CELL_SCHEMA.names if n not in outlines), *column_names("Exports")) == CSV_COLUMNS
