@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from slidescore.errors import InputError, RunFolderError
+from slidescore.report.spreadsheet import FORMULA_SIGNS
 from slidescore.report.user_tables import UserRow, UserTable, match_slides, name_key, quoted, read_user_table
 
 TimePoint = str | int
@@ -21,8 +22,6 @@ Site = Literal["primary", "metastasis", ""]
 SITES: Final = ("primary", "metastasis")
 REQUIRED: Final = ("patient_id",)
 OPTIONAL: Final = ("slide_id", "file", "block", "time_point", "site", "use")
-FORMULA_SIGNS: Final = ("=", "+", "-", "@")
-"""What a spreadsheet takes for the beginning of a formula."""
 NAMED_AT_MOST: Final = 5
 """So many slides without a row are named in a warning."""
 _WHOLE: Final = re.compile(r"-?\d{1,9}", re.ASCII)

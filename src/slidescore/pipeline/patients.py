@@ -15,10 +15,11 @@ from slidescore.cohort.patient_table import PatientTable, match_patients, open_p
 from slidescore.cohort.roll_up import PatientScore, roll_up
 from slidescore.cohort.run_scores import PATIENTS_FILE
 from slidescore.cohort.scored_slide import FAILED, failed_slide, scored_slide
-from slidescore.errors import InputError, RunFolderError
+from slidescore.errors import InputError
 from slidescore.pipeline.pseudonyms import KeyRow
 from slidescore.report.columns import PATIENT_COLUMNS
 from slidescore.report.files import write_csv
+from slidescore.report.storage import remove_file
 from slidescore.report.user_tables import UserTable
 
 PATIENTS: Final = "patients"
@@ -137,7 +138,4 @@ def remove_patients(run: Path) -> None:
     RunFolderError
         If it cannot be removed.
     """
-    try:
-        (run / PATIENTS_FILE).unlink(missing_ok=True)
-    except OSError as error:
-        raise RunFolderError(f"cannot be removed: {error.strerror or error}", where=str(run / PATIENTS_FILE)) from error
+    remove_file(run / PATIENTS_FILE)

@@ -21,6 +21,7 @@ import orjson
 
 from slidescore.errors import RunFolderError
 from slidescore.report.files import read_json, sha256_of, write_bytes
+from slidescore.report.storage import remove_file
 
 DIGESTS_FILE: Final = "digests.sha256"
 RUN_FILES: Final = ("run.json", "scores.csv", "regions.csv", "patients.csv", "timings.csv", "report.html")
@@ -128,10 +129,7 @@ def remove_digests(run: Path) -> None:
     RunFolderError
         If it cannot be removed.
     """
-    try:
-        (run / DIGESTS_FILE).unlink(missing_ok=True)
-    except OSError as error:
-        raise RunFolderError(f"cannot be removed: {error.strerror or error}", where=str(run / DIGESTS_FILE)) from error
+    remove_file(run / DIGESTS_FILE)
 
 
 def write_digests(run: Path) -> None:

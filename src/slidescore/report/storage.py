@@ -24,6 +24,20 @@ def cannot_write(error: OSError, path: Path) -> RunFolderError:
     )
 
 
+def remove_file(path: Path) -> None:
+    """Take a file away, if it is there, before anything that it speaks of is changed.
+
+    Raises
+    ------
+    RunFolderError
+        If it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"cannot be removed: {error.strerror or error}", where=str(path)) from error
+
+
 def sync_folder(path: Path) -> None:
     """Have a folder's entries, such as a file renamed into it, survive a loss of power.
 
